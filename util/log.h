@@ -1,0 +1,19 @@
+/* log.h - one line an event: level, words, then key=value. Only edges call it. */
+#ifndef UTIL_LOG_H
+#define UTIL_LOG_H
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* Lines above `level` are not written. Once, before threads. */
+void log_set_level(enum log_level level);
+
+/* The level of a name such as "info", -1 where there is none. */
+int log_level_from_name(const char *name);
+
+/* To standard error, in one write; any thread. */
+__attribute__((format(printf, 1, 2))) void log_error(const char *format, ...);
+__attribute__((format(printf, 1, 2))) void log_warning(const char *format, ...);
+__attribute__((format(printf, 1, 2))) void log_info(const char *format, ...);
+__attribute__((format(printf, 1, 2))) void log_debug(const char *format, ...);
+
+#endif

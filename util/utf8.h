@@ -1,0 +1,14 @@
+/* utf8.h - is this UTF-8? (Unicode 15, section 3.9, table 3-7) */
+#ifndef UTIL_UTF8_H
+#define UTIL_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* No overlong forms, no surrogates, nothing above U+10FFFF. Any thread. */
+bool utf8_valid(const char *text, size_t size);
+
+/* Valid, and without control characters (C0, DEL, C1): fit for names and for logs. */
+bool utf8_printable(const char *text, size_t size);
+
+#endif

@@ -1,0 +1,24 @@
+/* check.h - is this body one sound MessagePack object, and how large does it unpack?
+ *
+ * One pass over the bytes before msgpack-c sees them: no allocation, no recursion.
+ * msgpack-c reserves memory for a count that it reads (five bytes make it 8 GiB), so
+ * nothing unchecked may reach it.
+ */
+#ifndef WIRE_CHECK_H
+#define WIRE_CHECK_H
+
+#include <lighter/error.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CHECK_MAX_DEPTH 32 /* containers inside one another; msgpack-c's own limit */
+#define CHECK_MAX_OBJECTS ((uint64_t)1 << 22)
+
+/* Exactly one object of at most CHECK_MAX_OBJECTS, nothing left over, every count and
+ * length within the bytes that are left, no extension types.
+ * Return: 0; -EPROTO, and `err` names the offset.
+ */
+int check_object(const uint8_t *data, size_t size, struct lighter_error *err);
+
+#endif

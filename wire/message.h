@@ -1,0 +1,64 @@
+/* message.h - frames to messages and back (doc/protocol.md, section 2).
+ *
+ * In: one frame's body. Out: a view of it, with msgpack-c's objects in a zone of its
+ * own. Strings and binary data point into the frame. Linked by daemon, C client, tests.
+ */
+#ifndef WIRE_MESSAGE_H
+#define WIRE_MESSAGE_H
+
+#include "wire/frame.h"
+
+#include <msgpack.h>
+
+enum message_type { MESSAGE_REQUEST = 0, MESSAGE_RESPONSE = 1 };
+
+struct message {
+    enum message_type type;
+    uint32_t id;
+    msgpack_object_str method;    /* requests */
+    const msgpack_object *params; /* requests: a map */
+    const msgpack_object *error;  /* responses: a map, or NULL */
+    const msgpack_object *result; /* responses: a map, or NULL */
+    struct frame frame;           /* owned: the bytes that all of this points into */
+    msgpack_zone *zone;           /* owned: the objects; more may be put into it */
+};
+
+/* Takes the frame, also on error. On failure *ret_message is as message_done() leaves
+ * it. Return: 0; -EPROTO; -ENOMEM.
+ */
+int message_parse(struct message *ret_message, struct frame *frame,
+                  struct lighter_error *err);
+void message_done(struct message *message);
+int message_is(const struct message *message, const char *method);
+
+/* A message being made: a frame's head, then what is packed. */
+struct message_out {
+    msgpack_sbuffer buffer;
+    msgpack_packer packer;
+};
+
+/* After a begin: pack params (or result) with out->packer, one map; then
+ * message_finish() or message_out_done().
+ */
+void message_begin_request(struct message_out *out, uint32_t id, const char *method);
+void message_begin_result(struct message_out *out, uint32_t id);
+void message_pack_error(struct message_out *out, uint32_t id,
+                        const struct lighter_error *error, const char *writer);
+void message_out_done(struct message_out *out);
+
+/* The whole frame, owned by the caller: free(ret_frame->data). `out` is done.
+ * Return: 0; -ENOMEM where packing ran out of memory.
+ */
+int message_finish(struct message_out *out, struct frame *ret_frame,
+                   struct lighter_error *err);
+
+/* Packing, a key and its value at a time. `text` may be NULL: nil. */
+void pack_key(msgpack_packer *packer, const char *key);
+void pack_text(msgpack_packer *packer, const char *text);
+void pack_key_text(msgpack_packer *packer, const char *key, const char *text);
+void pack_key_uint(msgpack_packer *packer, const char *key, uint64_t value);
+void pack_key_int(msgpack_packer *packer, const char *key, int64_t value);
+void pack_key_bool(msgpack_packer *packer, const char *key, int value);
+void pack_key_double(msgpack_packer *packer, const char *key, double value);
+
+#endif

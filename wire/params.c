@@ -1,0 +1,161 @@
+/* params.c - see params.h. */
+#include "wire/params.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+bool
+params_str_is(msgpack_object_str string, const char *text)
+{
+    return string.size == strlen(text) && memcmp(string.ptr, text, string.size) == 0;
+}
+
+const msgpack_object *
+params_find(const msgpack_object *map, const char *key)
+{
+    for (uint32_t i = 0; i < map->via.map.size; i++) {
+        const msgpack_object_kv *pair = &map->via.map.ptr[i];
+
+        if (pair->key.type == MSGPACK_OBJECT_STR &&
+            params_str_is(pair->key.via.str, key))
+            return pair->val.type == MSGPACK_OBJECT_NIL ? NULL : &pair->val;
+    }
+    return NULL;
+}
+
+const char *
+params_type_name(const msgpack_object *object)
+{
+    switch (object->type) {
+    case MSGPACK_OBJECT_NIL:
+        return "nil";
+    case MSGPACK_OBJECT_BOOLEAN:
+        return "a bool";
+    case MSGPACK_OBJECT_POSITIVE_INTEGER:
+    case MSGPACK_OBJECT_NEGATIVE_INTEGER:
+        return "an int";
+    case MSGPACK_OBJECT_FLOAT32:
+    case MSGPACK_OBJECT_FLOAT64:
+        return "a float";
+    case MSGPACK_OBJECT_STR:
+        return "a string";
+    case MSGPACK_OBJECT_BIN:
+        return "bytes";
+    case MSGPACK_OBJECT_ARRAY:
+        return "an array";
+    case MSGPACK_OBJECT_MAP:
+        return "a map";
+    default:
+        return "an extension type";
+    }
+}
+
+static int
+wrong_type(const msgpack_object *object, const char *key, const char *expected,
+           struct lighter_error *err)
+{
+    return lighter_fail(err, LIGHTER_E_PARAMS, "'%s' expects %s, got %s", key, expected,
+                        params_type_name(object));
+}
+
+static int
+find_typed(const msgpack_object *map, const char *key, msgpack_object_type type,
+           const char *expected, const msgpack_object **ret, struct lighter_error *err)
+{
+    const msgpack_object *object = params_find(map, key);
+
+    if (!object)
+        return PARAMS_ABSENT;
+    if (object->type != type)
+        return wrong_type(object, key, expected, err);
+    *ret = object;
+    return 0;
+}
+
+int
+params_int(const msgpack_object *map, const char *key, int64_t min, int64_t max,
+           int64_t *ret, struct lighter_error *err)
+{
+    const msgpack_object *object = params_find(map, key);
+    int64_t value;
+
+    if (!object)
+        return PARAMS_ABSENT;
+    if (object->type != MSGPACK_OBJECT_POSITIVE_INTEGER &&
+        object->type != MSGPACK_OBJECT_NEGATIVE_INTEGER)
+        return wrong_type(object, key, "an int", err);
+    if (object->type == MSGPACK_OBJECT_POSITIVE_INTEGER && object->via.u64 > INT64_MAX)
+        value = INT64_MAX;
+    else
+        value = object->via.i64;
+    if (value < min || value > max)
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "'%s' expects an int from %" PRId64 " to %" PRId64
+                            ", got %" PRId64,
+                            key, min, max, value);
+    *ret = value;
+    return 0;
+}
+
+int
+params_bool(const msgpack_object *map, const char *key, bool *ret,
+            struct lighter_error *err)
+{
+    const msgpack_object *object = NULL;
+    int r = find_typed(map, key, MSGPACK_OBJECT_BOOLEAN, "a bool", &object, err);
+
+    if (r == 0)
+        *ret = object->via.boolean;
+    return r;
+}
+
+int
+params_string(const msgpack_object *map, const char *key, msgpack_object_str *ret,
+              struct lighter_error *err)
+{
+    const msgpack_object *object = NULL;
+    int r = find_typed(map, key, MSGPACK_OBJECT_STR, "a string", &object, err);
+
+    if (r == 0)
+        *ret = object->via.str;
+    return r;
+}
+
+int
+params_map(const msgpack_object *map, const char *key, const msgpack_object **ret,
+           struct lighter_error *err)
+{
+    return find_typed(map, key, MSGPACK_OBJECT_MAP, "a map", ret, err);
+}
+
+int
+params_array(const msgpack_object *map, const char *key, msgpack_object_array *ret,
+             struct lighter_error *err)
+{
+    const msgpack_object *object = NULL;
+    int r = find_typed(map, key, MSGPACK_OBJECT_ARRAY, "an array", &object, err);
+
+    if (r == 0)
+        *ret = object->via.array;
+    return r;
+}
+
+int
+params_required(int r, const char *key, struct lighter_error *err)
+{
+    if (r == PARAMS_ABSENT)
+        return lighter_fail(err, LIGHTER_E_PARAMS, "'%s' is missing", key);
+    return r;
+}
+
+char *
+params_text(msgpack_zone *zone, msgpack_object_str string)
+{
+    char *text = msgpack_zone_malloc(zone, (size_t)string.size + 1);
+
+    if (text) {
+        memcpy(text, string.ptr, string.size);
+        text[string.size] = '\0';
+    }
+    return text;
+}

@@ -1,0 +1,218 @@
+/* value.c - see value.h. */
+#include "wire/value.h"
+
+#include "util/error.h"
+#include "util/utf8.h"
+#include "wire/params.h"
+
+#include <string.h>
+
+static const char *const dtype_texts[LIGHTER_N_DTYPES] = {
+    "|b1", "|u1", "|i1",      "<i2", "<u2", "<i4", "<u4", "<i8",
+    "<u8", "<f2", "bfloat16", "<f4", "<f8", "<c8", "<c16"};
+
+int
+value_dtype(const char *name, size_t size)
+{
+    for (int i = 0; i < LIGHTER_N_DTYPES; i++)
+        if (strlen(dtype_texts[i]) == size && memcmp(dtype_texts[i], name, size) == 0)
+            return i;
+    return -1;
+}
+
+const char *
+value_dtype_text(uint32_t dtype)
+{
+    return dtype_texts[dtype];
+}
+
+static int
+convert_dtype(const msgpack_object *map, uint32_t *ret_dtype, struct lighter_error *err)
+{
+    msgpack_object_str text;
+    int r = params_required(params_string(map, "type", &text, err), "type", err);
+
+    if (r < 0)
+        return r;
+    r = value_dtype(text.ptr, text.size);
+    if (r < 0)
+        return lighter_fail(err, LIGHTER_E_TYPE, "a tensor of the unknown type '%.*s'",
+                            (int)(text.size < 32 ? text.size : 32), text.ptr);
+    *ret_dtype = (uint32_t)r;
+    return 0;
+}
+
+/* *ret_size: the bytes that the shape and the dtype ask for. */
+static int
+convert_shape(const msgpack_object *map, msgpack_zone *zone,
+              struct lighter_tensor *tensor, size_t *ret_size,
+              struct lighter_error *err)
+{
+    size_t size = lighter_dtype_size(tensor->dtype);
+    msgpack_object_array lengths;
+    bool empty = false;
+    uint64_t *shape;
+    int r = params_required(params_array(map, "shape", &lengths, err), "shape", err);
+
+    if (r < 0)
+        return r;
+    if (lengths.size > LIGHTER_MAX_DIMS)
+        return lighter_fail(err, LIGHTER_E_VALUE,
+                            "a tensor of %u dimensions; at most %d", lengths.size,
+                            LIGHTER_MAX_DIMS);
+    shape = msgpack_zone_malloc(zone, (lengths.size + 1) * sizeof *shape);
+    if (!shape)
+        return fail_nomem(err);
+    for (uint32_t i = 0; i < lengths.size; i++) {
+        if (lengths.ptr[i].type != MSGPACK_OBJECT_POSITIVE_INTEGER ||
+            lengths.ptr[i].via.u64 > INT64_MAX)
+            return lighter_fail(err, LIGHTER_E_VALUE,
+                                "a tensor's shape expects lengths of 0 or more");
+        shape[i] = lengths.ptr[i].via.u64;
+        empty = empty || shape[i] == 0;
+    }
+    for (uint32_t i = 0; i < lengths.size && !empty; i++)
+        if (__builtin_mul_overflow(size, shape[i], &size))
+            return lighter_fail(err, LIGHTER_E_VALUE, "a tensor's shape overflows");
+    tensor->shape = shape;
+    tensor->ndim = lengths.size;
+    *ret_size = empty ? 0 : size;
+    return 0;
+}
+
+static int
+convert_tensor(const msgpack_object *map, msgpack_zone *zone,
+               struct lighter_value *ret_value, struct lighter_error *err)
+{
+    struct lighter_tensor tensor = {0};
+    const msgpack_object *data;
+    size_t size = 0;
+    int r;
+
+    r = convert_dtype(map, &tensor.dtype, err);
+    if (r == 0)
+        r = convert_shape(map, zone, &tensor, &size, err);
+    if (r < 0)
+        return r;
+    data = params_find(map, "data");
+    if (!data || data->type != MSGPACK_OBJECT_BIN)
+        return lighter_fail(err, LIGHTER_E_VALUE,
+                            "a tensor's 'data' expects bytes, got %s",
+                            data ? params_type_name(data) : "nothing");
+    if (data->via.bin.size != size)
+        return lighter_fail(
+            err, LIGHTER_E_VALUE,
+            "a tensor's 'data' has %u bytes; its shape and type ask for %zu",
+            data->via.bin.size, size);
+    tensor.data = (const uint8_t *)data->via.bin.ptr;
+    tensor.size = size;
+    *ret_value = (struct lighter_value){.type = LIGHTER_TENSOR, .as.tensor = tensor};
+    return 0;
+}
+
+static bool
+is_tensor(const msgpack_object *map)
+{
+    const msgpack_object *mark = params_find(map, "nd");
+
+    return mark && mark->type == MSGPACK_OBJECT_BOOLEAN && mark->via.boolean;
+}
+
+static int
+convert_list(const msgpack_object_array *array, msgpack_zone *zone,
+             struct lighter_value *ret_value, struct lighter_error *err)
+{
+    struct lighter_value *items =
+        msgpack_zone_malloc(zone, ((size_t)array->size + 1) * sizeof *items);
+    int r = items ? 0 : fail_nomem(err);
+
+    for (uint32_t i = 0; i < array->size && r == 0; i++)
+        r = value_convert(&array->ptr[i], zone, &items[i], err);
+    *ret_value = (struct lighter_value){
+        .type = LIGHTER_LIST, .count = array->size, .as.items = items};
+    return r;
+}
+
+static int
+convert_pairs(const msgpack_object_map *map, msgpack_zone *zone,
+              struct lighter_value *ret_value, struct lighter_error *err)
+{
+    struct lighter_value *items =
+        msgpack_zone_malloc(zone, ((size_t)map->size + 1) * 2 * sizeof *items);
+    int r = items ? 0 : fail_nomem(err);
+
+    for (uint32_t i = 0; i < map->size && r == 0; i++) {
+        r = value_convert(&map->ptr[i].key, zone, &items[2 * i], err);
+        if (r == 0 && items[2 * i].type == LIGHTER_TENSOR)
+            r = lighter_fail(err, LIGHTER_E_TYPE, "a tensor as a map's key");
+        if (r == 0)
+            r = value_convert(&map->ptr[i].val, zone, &items[2 * i + 1], err);
+    }
+    *ret_value = (struct lighter_value){
+        .type = LIGHTER_MAP, .count = map->size, .as.items = items};
+    return r;
+}
+
+static int
+convert_string(const msgpack_object *object, struct lighter_value *ret_value,
+               struct lighter_error *err)
+{
+    bool is_text = object->type == MSGPACK_OBJECT_STR;
+
+    if (is_text && !utf8_valid(object->via.str.ptr, object->via.str.size))
+        return lighter_fail(err, LIGHTER_E_VALUE, "a string that is not UTF-8");
+    *ret_value = (struct lighter_value){
+        .type = is_text ? LIGHTER_STRING : LIGHTER_BYTES,
+        .as.string = {is_text ? object->via.str.ptr : object->via.bin.ptr,
+                      is_text ? object->via.str.size : object->via.bin.size}};
+    return 0;
+}
+
+static int
+convert_uint(uint64_t value, struct lighter_value *ret_value)
+{
+    if (value <= INT64_MAX)
+        *ret_value =
+            (struct lighter_value){.type = LIGHTER_INT, .as.integer = (int64_t)value};
+    else
+        *ret_value = (struct lighter_value){.type = LIGHTER_UINT, .as.uinteger = value};
+    return 0;
+}
+
+/* Recursion is bounded: check_object() allows CHECK_MAX_DEPTH containers. */
+int
+value_convert(const msgpack_object *object, msgpack_zone *zone,
+              struct lighter_value *ret_value, struct lighter_error *err)
+{
+    switch (object->type) {
+    case MSGPACK_OBJECT_NIL:
+        *ret_value = (struct lighter_value){.type = LIGHTER_NIL};
+        return 0;
+    case MSGPACK_OBJECT_BOOLEAN:
+        *ret_value = (struct lighter_value){.type = LIGHTER_BOOL,
+                                            .as.boolean = object->via.boolean};
+        return 0;
+    case MSGPACK_OBJECT_POSITIVE_INTEGER:
+        return convert_uint(object->via.u64, ret_value);
+    case MSGPACK_OBJECT_NEGATIVE_INTEGER:
+        *ret_value =
+            (struct lighter_value){.type = LIGHTER_INT, .as.integer = object->via.i64};
+        return 0;
+    case MSGPACK_OBJECT_FLOAT32:
+    case MSGPACK_OBJECT_FLOAT64:
+        *ret_value =
+            (struct lighter_value){.type = LIGHTER_FLOAT, .as.real = object->via.f64};
+        return 0;
+    case MSGPACK_OBJECT_STR:
+    case MSGPACK_OBJECT_BIN:
+        return convert_string(object, ret_value, err);
+    case MSGPACK_OBJECT_ARRAY:
+        return convert_list(&object->via.array, zone, ret_value, err);
+    case MSGPACK_OBJECT_MAP:
+        return is_tensor(object)
+                   ? convert_tensor(object, zone, ret_value, err)
+                   : convert_pairs(&object->via.map, zone, ret_value, err);
+    default:
+        return lighter_fail(err, LIGHTER_E_TYPE, "an extension type");
+    }
+}
