@@ -1,0 +1,111 @@
+/* batch.c - see batch.h. */
+#include "daemon/batch.h"
+
+#include "util/error.h"
+#include "wire/params.h"
+#include "wire/value.h"
+
+static void
+batch_free(struct batch *batch)
+{
+    message_done(&batch->message);
+    free(batch);
+}
+
+static int
+parse_numbers(struct batch *batch, const msgpack_object *params,
+              struct lighter_error *err)
+{
+    int64_t seq;
+    int r =
+        params_required(params_int(params, "seq", 1, INT64_MAX, &seq, err), "seq", err);
+
+    if (r < 0)
+        return r;
+    batch->view.seq = (uint64_t)seq;
+    r = params_int(params, "batch_idx", 0, INT64_MAX, &batch->view.batch_idx, err);
+    if (r >= 0)
+        r = params_int(params, "dataloader_idx", 0, INT64_MAX,
+                       &batch->view.dataloader_idx, err);
+    return r < 0 ? r : 0;
+}
+
+static int
+parse_outputs(struct batch *batch, const msgpack_object *params,
+              struct lighter_error *err)
+{
+    const msgpack_object *outputs;
+    int r =
+        params_required(params_map(params, "outputs", &outputs, err), "outputs", err);
+
+    if (r == 0)
+        r = value_convert(outputs, batch->message.zone, &batch->outputs, err);
+    if (r < 0)
+        return r;
+    if (batch->outputs.type != LIGHTER_MAP)
+        return lighter_fail(err, LIGHTER_E_TYPE,
+                            "'outputs' expects a map, got a tensor");
+    for (uint32_t i = 0; i < batch->outputs.count; i++)
+        if (batch->outputs.as.items[2 * i].type != LIGHTER_STRING)
+            return lighter_fail(err, LIGHTER_E_TYPE, "a key of 'outputs' is %s",
+                                lighter_type_name(batch->outputs.as.items[2 * i].type));
+    batch->view.outputs = &batch->outputs;
+    return 0;
+}
+
+int
+batch_new(struct batch **ret_batch, struct message *message, struct reply *reply,
+          unsigned n_streams, struct lighter_error *err)
+{
+    struct batch *batch = calloc(1, sizeof *batch);
+    int r;
+
+    if (!batch) {
+        message_done(message);
+        return fail_nomem(err);
+    }
+    batch->message = *message;
+    *message = (struct message){0};
+    batch->view.size = sizeof batch->view;
+    r = parse_numbers(batch, batch->message.params, err);
+    if (r == 0)
+        r = parse_outputs(batch, batch->message.params, err);
+    if (r < 0) {
+        batch_free(batch);
+        return r;
+    }
+    batch->n_waiting = n_streams;
+    batch->charge = batch->message.frame.size;
+    batch->reply = reply_take(reply);
+    peer_charge(batch->reply.peer, batch->charge);
+    *ret_batch = batch;
+    return 0;
+}
+
+static void
+answer(struct batch *batch)
+{
+    if (batch->failed_writer)
+        reply_error(&batch->reply, &batch->error, batch->failed_writer);
+    else
+        reply_empty(&batch->reply);
+}
+
+void
+batch_done(struct batch *batch, int r, const struct lighter_error *error,
+           const char *writer)
+{
+    struct peer *peer;
+
+    if (r < 0 && !batch->failed_writer) {
+        batch->failed_writer = writer;
+        batch->error = *error;
+    }
+    if (--batch->n_waiting)
+        return;
+    peer = peer_ref(batch->reply.peer);
+    answer(batch);
+    peer_release(peer, batch->charge);
+    peer_unref(peer);
+    batch_free(batch);
+}

@@ -1,0 +1,354 @@
+/* conn.c - see conn.h. */
+#include "daemon/conn.h"
+
+#include "daemon/session.h"
+#include "util/error.h"
+#include "util/log.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Reads in one turn of the loop: then others get theirs. */
+#define MAX_READS 16
+
+/* Unsent answers: above the first mark no more requests are read, at the second the
+ * client, which never reads, is closed.
+ */
+#define OUT_HIGH ((size_t)256 << 10)
+#define OUT_MAX ((size_t)8 << 20)
+
+struct out_frame {
+    STAILQ_ENTRY(out_frame) link;
+    struct frame frame; /* owned */
+    size_t sent;
+};
+
+struct conn {
+    TAILQ_ENTRY(conn) link;
+    struct daemon *daemon;
+    struct peer *peer; /* a reference */
+    struct session session;
+    struct frame_reader reader;
+    int fd;
+    uv_poll_t poll;
+    int events; /* that are polled for now */
+    bool closed, paused;
+    TAILQ_ENTRY(conn) paused_link; /* in daemon->paused while it waits for room */
+    STAILQ_HEAD(, out_frame) out;
+    size_t out_size; /* bytes not sent yet */
+};
+
+static void on_ready(uv_poll_t *poll, int status, int events);
+
+/* ---- what to wait for ---- */
+
+static bool
+wants_requests(const struct conn *conn)
+{
+    return quota_has_room(&conn->peer->quota) && conn->out_size < OUT_HIGH &&
+           !conn->daemon->stopping;
+}
+
+static void
+set_paused(struct conn *conn, bool paused)
+{
+    if (conn->paused == paused)
+        return;
+    conn->paused = paused;
+    if (paused)
+        TAILQ_INSERT_TAIL(&conn->daemon->paused, conn, paused_link);
+    else
+        TAILQ_REMOVE(&conn->daemon->paused, conn, paused_link);
+}
+
+static void
+update_events(struct conn *conn)
+{
+    int events = 0;
+
+    if (conn->closed)
+        return;
+    set_paused(conn, !wants_requests(conn));
+    if (!conn->paused)
+        events |= UV_READABLE;
+    if (!STAILQ_EMPTY(&conn->out))
+        events |= UV_WRITABLE;
+    if (events == conn->events)
+        return;
+    conn->events = events;
+    if (events)
+        uv_poll_start(&conn->poll, events, on_ready);
+    else
+        uv_poll_stop(&conn->poll); /* else a peer that hung up would wake us for ever */
+}
+
+/* ---- answers ---- */
+
+static void
+drop_answers(struct conn *conn)
+{
+    struct out_frame *out;
+
+    while ((out = STAILQ_FIRST(&conn->out))) {
+        STAILQ_REMOVE_HEAD(&conn->out, link);
+        free(out->frame.data);
+        free(out);
+    }
+    conn->out_size = 0;
+}
+
+/* Return: 0, all was sent or the socket is full; -errno: the peer is gone. */
+static int
+send_answers(struct conn *conn)
+{
+    struct out_frame *out;
+
+    while ((out = STAILQ_FIRST(&conn->out))) {
+        ssize_t n = send(conn->fd, out->frame.data + out->sent,
+                         out->frame.size - out->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno == EAGAIN ? 0 : -errno;
+        out->sent += (size_t)n;
+        conn->out_size -= (size_t)n;
+        if (out->sent < out->frame.size)
+            continue;
+        STAILQ_REMOVE_HEAD(&conn->out, link);
+        free(out->frame.data);
+        free(out);
+    }
+    return 0;
+}
+
+/* Must not close the connection itself: a handler of its session may be running. What
+ * it queues is sent, or found to be too much, when the socket is next ready.
+ */
+static void
+on_answer(void *data, struct frame *frame)
+{
+    struct conn *conn = data;
+    struct out_frame *out = calloc(1, sizeof *out);
+
+    if (!out) {
+        log_error("an answer is lost: out of memory");
+        free(frame->data);
+        return;
+    }
+    out->frame = *frame;
+    conn->out_size += frame->size;
+    STAILQ_INSERT_TAIL(&conn->out, out, link);
+    if (STAILQ_FIRST(&conn->out) == out)
+        send_answers(conn); /* mostly there is room; a failure shows at the next poll */
+    update_events(conn);
+}
+
+static void
+on_room(void *data)
+{
+    struct conn *conn = data;
+
+    conn_resume_paused(conn->daemon);
+}
+
+/* ---- requests ---- */
+
+static void
+refuse(struct conn *conn, const struct lighter_error *err)
+{
+    struct reply reply = reply_new(conn->peer, 0);
+
+    reply_error(&reply, err, NULL);
+}
+
+/* All whole frames that are here, as long as there is room for what they bring.
+ * Return: 0; < 0: the connection must end, and the peer was told why.
+ */
+static int
+handle_frames(struct conn *conn)
+{
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+    struct message message;
+    struct frame frame;
+    int r;
+
+    while (wants_requests(conn)) {
+        r = frame_next(&conn->reader, &frame, &err);
+        if (r == FRAME_MORE)
+            return 0;
+        if (r == 0)
+            r = message_parse(&message, &frame, &err); /* takes */
+        if (r < 0) {
+            refuse(conn, &err);
+            return r;
+        }
+        r = session_handle(&conn->session, &message); /* takes */
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Return: 1: bytes came; 0: none are there now; < 0: the connection must end. */
+static int
+read_some(struct conn *conn)
+{
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+    uint8_t *room;
+    size_t size;
+    ssize_t n;
+    int r = frame_reader_room(&conn->reader, &room, &size, &err);
+
+    if (r < 0) {
+        refuse(conn, &err);
+        return r;
+    }
+    n = recv(conn->fd, room, size, MSG_DONTWAIT);
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    if (n == 0)
+        return -ECONNRESET; /* the peer is done */
+    frame_reader_fed(&conn->reader, (size_t)n);
+    r = handle_frames(conn);
+    return r < 0 ? r : 1;
+}
+
+static void
+on_ready(uv_poll_t *poll, int status, int events)
+{
+    struct conn *conn = poll->data;
+    int r = status;
+
+    if (r == 0 && events & UV_WRITABLE)
+        r = send_answers(conn);
+    for (int i = 0; r >= 0 && i < MAX_READS && wants_requests(conn); i++) {
+        r = read_some(conn);
+        if (r == 0)
+            break;
+    }
+    if (r >= 0 && conn->out_size > OUT_MAX) {
+        log_warning("closed a client that does not read its answers client=\"%s\"",
+                    conn->peer->client);
+        r = -EPIPE;
+    }
+    if (r < 0)
+        conn_close(conn);
+    else
+        update_events(conn);
+}
+
+/* Frames that waited in the reader are handled without waiting for more bytes. */
+static void
+resume(struct conn *conn)
+{
+    if (!wants_requests(conn))
+        return;
+    if (handle_frames(conn) < 0)
+        conn_close(conn);
+    else
+        update_events(conn);
+}
+
+void
+conn_resume_paused(struct daemon *daemon)
+{
+    struct conn *conn, *next;
+
+    for (conn = TAILQ_FIRST(&daemon->paused); conn; conn = next) {
+        next = TAILQ_NEXT(conn, paused_link);
+        resume(conn);
+    }
+}
+
+/* ---- its life ---- */
+
+static void
+conn_free(struct conn *conn)
+{
+    drop_answers(conn);
+    frame_reader_done(&conn->reader);
+    peer_unref(conn->peer);
+    close(conn->fd);
+    free(conn);
+}
+
+static void
+on_poll_closed(uv_handle_t *handle)
+{
+    conn_free(handle->data);
+}
+
+static int
+init(struct conn *conn, struct daemon *daemon, struct lighter_error *err)
+{
+    int r;
+
+    conn->daemon = daemon;
+    STAILQ_INIT(&conn->out);
+    conn->peer = peer_new(&daemon->quota, (size_t)daemon->settings->max_client_bytes);
+    if (!conn->peer)
+        return fail_nomem(err);
+    r = frame_reader_init(&conn->reader, (size_t)daemon->settings->max_frame_bytes,
+                          err);
+    if (r < 0)
+        return r;
+    r = uv_poll_init(&daemon->loop, &conn->poll, conn->fd);
+    return r < 0 ? lighter_fail_os(err, -r, "watch a connection") : 0;
+}
+
+int
+conn_open(struct daemon *daemon, int fd, struct lighter_error *err)
+{
+    struct conn *conn = calloc(1, sizeof *conn);
+    int r;
+
+    if (!conn) {
+        close(fd);
+        return fail_nomem(err);
+    }
+    conn->fd = fd;
+    r = init(conn, daemon, err);
+    if (r < 0) {
+        conn_free(conn);
+        return r;
+    }
+    conn->poll.data = conn;
+    conn->peer->data = conn;
+    conn->peer->on_answer = on_answer;
+    conn->peer->on_room = on_room;
+    session_init(&conn->session, daemon, conn->peer);
+    TAILQ_INSERT_TAIL(&daemon->conns, conn, link);
+    daemon->n_conns++;
+    update_events(conn);
+    daemon_check_idle(daemon);
+    return 0;
+}
+
+void
+conn_close(struct conn *conn)
+{
+    struct daemon *daemon = conn->daemon;
+
+    if (conn->closed)
+        return;
+    set_paused(conn, false);
+    conn->closed = true;
+    send_answers(conn); /* as far as the peer takes them */
+    conn->peer->on_answer = NULL;
+    conn->peer->on_room = NULL;
+    session_done(&conn->session);
+    TAILQ_REMOVE(&daemon->conns, conn, link);
+    daemon->n_conns--;
+    uv_close((uv_handle_t *)&conn->poll, on_poll_closed);
+    daemon_check_idle(daemon);
+}
+
+void
+conn_close_all(struct daemon *daemon)
+{
+    struct conn *conn;
+
+    while ((conn = TAILQ_FIRST(&daemon->conns)))
+        conn_close(conn);
+}

@@ -1,0 +1,272 @@
+/* control.c - see control.h. The results are those of doc/protocol.md, section 6. */
+#include "daemon/control.h"
+
+#include "config.h"
+#include "wire/params.h"
+
+#include <unistd.h>
+
+typedef int handler(struct daemon *daemon, const msgpack_object *params,
+                    struct reply *reply, struct lighter_error *err);
+
+static int
+handle_ping(struct daemon *daemon, const msgpack_object *params, struct reply *reply,
+            struct lighter_error *err)
+{
+    struct message_out out;
+
+    (void)daemon, (void)params, (void)err;
+    reply_begin(reply, &out);
+    msgpack_pack_map(&out.packer, 1);
+    pack_key_int(&out.packer, "pid", getpid());
+    reply_send(reply, &out);
+    return 0;
+}
+
+static double
+seconds_since(const struct daemon *daemon, uint64_t then)
+{
+    return (double)(uv_now(&daemon->loop) - then) / 1e3;
+}
+
+static int
+handle_status(struct daemon *daemon, const msgpack_object *params, struct reply *reply,
+              struct lighter_error *err)
+{
+    const struct jobs *jobs = &daemon->jobs;
+    struct message_out out;
+
+    (void)params, (void)err;
+    reply_begin(reply, &out);
+    msgpack_pack_map(&out.packer, 14);
+    pack_key_text(&out.packer, "version", PACKAGE_VERSION);
+    pack_key_int(&out.packer, "pid", getpid());
+    pack_key_double(&out.packer, "uptime", seconds_since(daemon, daemon->started_at));
+    pack_key_text(&out.packer, "socket", daemon->listener.address.sun_path);
+    pack_key_uint(&out.packer, "connections", daemon->n_conns);
+    pack_key_uint(&out.packer, "jobs", jobs->n_live);
+    pack_key_uint(&out.packer, "jobs_published", jobs->n_published);
+    pack_key_uint(&out.packer, "jobs_failed", jobs->n_failed);
+    pack_key_uint(&out.packer, "bytes_waiting", daemon->quota.used);
+    pack_key_uint(&out.packer, "max_daemon_bytes", daemon->quota.max);
+    pack_key_uint(&out.packer, "batches", jobs->n_batches);
+    pack_key_uint(&out.packer, "samples", jobs->n_samples);
+    pack_key_uint(&out.packer, "bytes_written", jobs->n_bytes);
+    pack_key_uint(&out.packer, "threads", daemon->n_threads);
+    reply_send(reply, &out);
+    return 0;
+}
+
+/* ---- jobs ---- */
+
+static void
+pack_job(struct message_out *out, const struct daemon *daemon, const struct job *job)
+{
+    msgpack_pack_map(&out->packer, 12);
+    pack_key_text(&out->packer, "name", job->name);
+    pack_key_text(&out->packer, "stage", job->stage);
+    pack_key_text(&out->packer, "state", job_state_name(job));
+    pack_key_uint(&out->packer, "world_size", job->world_size);
+    pack_key_uint(&out->packer, "ranks_open", job->n_connected);
+    pack_key_uint(&out->packer, "ranks_ended", job->n_ended);
+    pack_key_uint(&out->packer, "batches", job->n_batches);
+    pack_key_uint(&out->packer, "samples", job->n_samples);
+    pack_key_uint(&out->packer, "bytes_written", job->n_bytes);
+    pack_key_double(&out->packer, "age", seconds_since(daemon, job->opened_at));
+    pack_key_text(&out->packer, "error",
+                  job->error.code == LIGHTER_OK ? NULL : job->error.message);
+    pack_key(&out->packer, "targets");
+    msgpack_pack_array(&out->packer, job->n_outputs);
+    for (uint32_t i = 0; i < job->n_outputs; i++)
+        pack_text(&out->packer, job->outputs[i].writer.target);
+}
+
+static int
+handle_jobs(struct daemon *daemon, const msgpack_object *params, struct reply *reply,
+            struct lighter_error *err)
+{
+    const struct jobs *jobs = &daemon->jobs;
+    struct message_out out;
+    const struct job *job;
+
+    (void)params, (void)err;
+    reply_begin(reply, &out);
+    msgpack_pack_map(&out.packer, 1);
+    pack_key(&out.packer, "jobs");
+    msgpack_pack_array(&out.packer, jobs->n_past + jobs->n_live);
+    TAILQ_FOREACH(job, &jobs->past, link)
+    pack_job(&out, daemon, job);
+    TAILQ_FOREACH(job, &jobs->live, link)
+    pack_job(&out, daemon, job);
+    reply_send(reply, &out);
+    return 0;
+}
+
+/* ---- plugins ---- */
+
+/* The name that was asked for; NULL selects everything. */
+struct selection {
+    const char *name;
+    const struct registry *registry;
+};
+
+static bool
+selects(const struct selection *selection, size_t plugin, const char *name)
+{
+    return !selection->name || strcmp(selection->name, name) == 0 ||
+           strcmp(selection->name, selection->registry->plugins[plugin].name) == 0;
+}
+
+static void
+pack_options(struct message_out *out, const struct lighter_option *options)
+{
+    uint32_t n = 0;
+
+    while (options[n].name)
+        n++;
+    pack_key(&out->packer, "options");
+    msgpack_pack_array(&out->packer, n);
+    for (uint32_t i = 0; i < n; i++) {
+        msgpack_pack_map(&out->packer, 5);
+        pack_key_text(&out->packer, "name", options[i].name);
+        pack_key_text(&out->packer, "type", option_type_name(options[i].type));
+        pack_key_bool(&out->packer, "required", options[i].required);
+        pack_key_text(&out->packer, "default", options[i].fallback);
+        pack_key_text(&out->packer, "help", options[i].help);
+    }
+}
+
+static size_t
+pack_writers(struct message_out *out, const struct selection *selection)
+{
+    const struct registry *registry = selection->registry;
+    size_t n = 0;
+
+    for (size_t i = 0; i < registry->n_writers; i++)
+        n += selects(selection, registry->writers[i]->plugin,
+                     registry->writers[i]->writer.name);
+    pack_key(&out->packer, "writers");
+    msgpack_pack_array(&out->packer, n);
+    for (size_t i = 0; i < registry->n_writers; i++) {
+        const struct registry_writer *entry = registry->writers[i];
+
+        if (!selects(selection, entry->plugin, entry->writer.name))
+            continue;
+        msgpack_pack_map(&out->packer, 5);
+        pack_key_text(&out->packer, "name", entry->writer.name);
+        pack_key_text(&out->packer, "plugin", registry->plugins[entry->plugin].name);
+        pack_key_text(&out->packer, "summary", entry->writer.summary);
+        pack_key_text(&out->packer, "kind",
+                      entry->writer.kind == LIGHTER_KIND_TABLE ? "table" : "files");
+        pack_options(out, entry->writer.options);
+    }
+    return n;
+}
+
+static size_t
+pack_encoders(struct message_out *out, const struct selection *selection)
+{
+    const struct registry *registry = selection->registry;
+    size_t n = 0;
+
+    for (size_t i = 0; i < registry->n_encoders; i++)
+        n += selects(selection, registry->encoders[i]->plugin,
+                     registry->encoders[i]->encoder.name);
+    pack_key(&out->packer, "encoders");
+    msgpack_pack_array(&out->packer, n);
+    for (size_t i = 0; i < registry->n_encoders; i++) {
+        const struct registry_encoder *entry = registry->encoders[i];
+
+        if (!selects(selection, entry->plugin, entry->encoder.name))
+            continue;
+        msgpack_pack_map(&out->packer, 4);
+        pack_key_text(&out->packer, "name", entry->encoder.name);
+        pack_key_text(&out->packer, "plugin", registry->plugins[entry->plugin].name);
+        pack_key_text(&out->packer, "summary", entry->encoder.summary);
+        pack_options(out, entry->encoder.options);
+    }
+    return n;
+}
+
+static void
+pack_loaded(struct message_out *out, const struct registry *registry)
+{
+    pack_key(&out->packer, "plugins");
+    msgpack_pack_array(&out->packer, registry->n_plugins);
+    for (size_t i = 0; i < registry->n_plugins; i++) {
+        msgpack_pack_map(&out->packer, 3);
+        pack_key_text(&out->packer, "name", registry->plugins[i].name);
+        pack_key_text(&out->packer, "version", registry->plugins[i].version);
+        pack_key_text(&out->packer, "path", registry->plugins[i].path);
+    }
+    pack_key(&out->packer, "refused");
+    msgpack_pack_array(&out->packer, registry->n_refusals);
+    for (size_t i = 0; i < registry->n_refusals; i++) {
+        msgpack_pack_map(&out->packer, 2);
+        pack_key_text(&out->packer, "path", registry->refusals[i].path);
+        pack_key_text(&out->packer, "reason", registry->refusals[i].reason);
+    }
+}
+
+static int
+handle_plugins(struct daemon *daemon, const msgpack_object *params, struct reply *reply,
+               struct lighter_error *err)
+{
+    struct selection selection = {NULL, &daemon->registry};
+    msgpack_object_str string;
+    struct message_out out;
+    char name[65];
+    size_t n;
+    int r = params_string(params, "name", &string, err);
+
+    if (r < 0)
+        return r;
+    if (r == 0) {
+        snprintf(name, sizeof name, "%.*s", (int)(string.size < 64 ? string.size : 64),
+                 string.ptr);
+        selection.name = name;
+    }
+    reply_begin(reply, &out);
+    msgpack_pack_map(&out.packer, 4);
+    pack_loaded(&out, &daemon->registry);
+    n = pack_writers(&out, &selection);
+    n += pack_encoders(&out, &selection);
+    if (n == 0 && selection.name) {
+        message_out_done(&out);
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "no plugin, writer or encoder is called '%s'", name);
+    }
+    reply_send(reply, &out);
+    return 0;
+}
+
+static int
+handle_shutdown(struct daemon *daemon, const msgpack_object *params,
+                struct reply *reply, struct lighter_error *err)
+{
+    (void)params, (void)err;
+    reply_empty(reply);
+    daemon_stop(daemon);
+    return 0;
+}
+
+int
+control_handle(struct daemon *daemon, const struct message *message,
+               struct reply *reply, struct lighter_error *err)
+{
+    static const struct {
+        const char *method;
+        handler *handle;
+    } table[] = {{"ping", handle_ping},
+                 {"status", handle_status},
+                 {"jobs", handle_jobs},
+                 {"plugins", handle_plugins},
+                 {"shutdown", handle_shutdown}};
+
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (message_is(message, table[i].method))
+            return table[i].handle(daemon, message->params, reply, err);
+    return lighter_fail(err, LIGHTER_E_METHOD, "unknown method '%.*s'",
+                        (int)(message->method.size < 64 ? message->method.size : 64),
+                        message->method.ptr);
+}

@@ -1,0 +1,234 @@
+/* daemon.c - see daemon.h. */
+#include "daemon/daemon.h"
+
+#include "daemon/conn.h"
+#include "util/error.h"
+#include "util/log.h"
+#include "wire/address.h"
+
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* One a processor that this process may use, and two at least: one may wait for a disk.
+ */
+static unsigned
+count_threads(const struct settings *settings)
+{
+    cpu_set_t set;
+    int n = 0;
+
+    if (settings->threads)
+        return (unsigned)settings->threads;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        n = CPU_COUNT(&set);
+    return n < 2 ? 2 : (unsigned)n;
+}
+
+/* libuv reads the size of its pool from the environment, once. */
+static void
+size_pool(unsigned n_threads)
+{
+    char text[16];
+
+    snprintf(text, sizeof text, "%u", n_threads);
+    setenv("UV_THREADPOOL_SIZE", text, 1);
+}
+
+static void
+raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit); /* where it fails the old one holds */
+}
+
+/* ---- the end ---- */
+
+static void
+close_handle(uv_handle_t *handle)
+{
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+/* All that was here has been written: say goodbye, and the loop has nothing left. */
+static void
+finish(struct daemon *daemon)
+{
+    daemon->drained = true;
+    conn_close_all(daemon);
+    close_handle((uv_handle_t *)&daemon->sigterm);
+    close_handle((uv_handle_t *)&daemon->sigint);
+    close_handle((uv_handle_t *)&daemon->idle);
+    close_handle((uv_handle_t *)&daemon->drain);
+}
+
+static bool
+is_working(const struct daemon *daemon)
+{
+    const struct job *job;
+
+    if (daemon->quota.used)
+        return true;
+    TAILQ_FOREACH(job, &daemon->jobs.live, link)
+    if (job->state == JOB_PREPARING || job->state == JOB_PUBLISHING)
+        return true;
+    return false;
+}
+
+/* While it stops: is everything written? Looked at often, for it is over soon. */
+static void
+on_drain_tick(uv_timer_t *timer)
+{
+    struct daemon *daemon = timer->data;
+    uint64_t waited_s = (uv_now(&daemon->loop) - daemon->stopped_at) / 1000;
+
+    if (!is_working(daemon))
+        finish(daemon);
+    else if (waited_s >= (uint64_t)daemon->settings->drain_s)
+        uv_stop(&daemon->loop);
+}
+
+void
+daemon_stop(struct daemon *daemon)
+{
+    if (daemon->stopping)
+        return;
+    daemon->stopping = true;
+    daemon->stopped_at = uv_now(&daemon->loop);
+    log_info("stopping socket=%s", daemon->listener.address.sun_path);
+    listener_stop(&daemon->listener);
+    uv_timer_start(&daemon->drain, on_drain_tick, 0, 10);
+}
+
+static void
+on_signal(uv_signal_t *signal, int number)
+{
+    (void)number;
+    daemon_stop(signal->data);
+}
+
+static void
+on_idle(uv_timer_t *timer)
+{
+    daemon_stop(timer->data);
+}
+
+void
+daemon_check_idle(struct daemon *daemon)
+{
+    uint64_t wait_ms = (uint64_t)daemon->settings->idle_exit_s * 1000;
+
+    if (daemon->stopping || !wait_ms)
+        return;
+    if (daemon->n_conns || daemon->jobs.n_live)
+        uv_timer_stop(&daemon->idle);
+    else
+        uv_timer_start(&daemon->idle, on_idle, wait_ms, 0);
+}
+
+static void
+on_jobs_idle(void *data)
+{
+    daemon_check_idle(data);
+}
+
+/* ---- the beginning ---- */
+
+static void
+on_accept(void *data, int fd)
+{
+    struct daemon *daemon = data;
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+
+    if (daemon->n_conns >= daemon->settings->max_connections) {
+        log_warning("refused a client: %u connections are open", daemon->n_conns);
+        close(fd);
+    } else if (conn_open(daemon, fd, &err) < 0) {
+        log_error("refused a client: %s", err.message);
+    }
+}
+
+static void
+log_plugins(const struct daemon *daemon)
+{
+    for (size_t i = 0; i < daemon->registry.n_refusals; i++)
+        log_warning("refused the plugin %s: %s", daemon->registry.refusals[i].path,
+                    daemon->registry.refusals[i].reason);
+    if (daemon->registry.n_writers == 0)
+        log_warning("no writer was found in %s", daemon->settings->plugin_dir);
+}
+
+static void
+init_loop(struct daemon *daemon)
+{
+    daemon->n_threads = count_threads(daemon->settings);
+    size_pool(daemon->n_threads);
+    if (uv_loop_init(&daemon->loop) < 0)
+        abort(); /* no descriptors at the very start */
+    uv_signal_init(&daemon->loop, &daemon->sigterm);
+    uv_signal_init(&daemon->loop, &daemon->sigint);
+    uv_timer_init(&daemon->loop, &daemon->idle);
+    uv_timer_init(&daemon->loop, &daemon->drain);
+    daemon->sigterm.data = daemon->sigint.data = daemon;
+    daemon->idle.data = daemon->drain.data = daemon;
+    daemon->started_at = uv_now(&daemon->loop);
+}
+
+int
+daemon_init(struct daemon *daemon, const struct settings *settings,
+            struct lighter_error *err)
+{
+    struct sockaddr_un address;
+    int r;
+
+    *daemon = (struct daemon){.settings = settings};
+    TAILQ_INIT(&daemon->conns);
+    TAILQ_INIT(&daemon->paused);
+    daemon->quota = (struct quota){.max = (size_t)settings->max_daemon_bytes};
+    r = address_find(settings->socket, &address, err);
+    if (r == 0)
+        r = registry_load(&daemon->registry, settings->plugin_dir, err);
+    if (r == 0)
+        r = listener_init(&daemon->listener, &address, err);
+    if (r != 0) {
+        registry_done(&daemon->registry);
+        return r;
+    }
+    log_plugins(daemon);
+    raise_descriptor_limit();
+    init_loop(daemon);
+    jobs_init(&daemon->jobs, &daemon->loop, daemon->n_threads);
+    daemon->jobs.on_idle = on_jobs_idle;
+    daemon->jobs.data = daemon;
+    return listener_start(&daemon->listener, &daemon->loop, on_accept, daemon, err);
+}
+
+bool
+daemon_run(struct daemon *daemon)
+{
+    uv_signal_start(&daemon->sigterm, on_signal, SIGTERM);
+    uv_signal_start(&daemon->sigint, on_signal, SIGINT);
+    daemon_check_idle(daemon);
+    log_info("listening socket=%s threads=%u writers=%zu encoders=%zu",
+             daemon->listener.address.sun_path, daemon->n_threads,
+             daemon->registry.n_writers, daemon->registry.n_encoders);
+    uv_run(&daemon->loop, UV_RUN_DEFAULT);
+    if (!daemon->drained)
+        log_error("not all batches were written within %d s",
+                  (int)daemon->settings->drain_s);
+    return daemon->drained;
+}
+
+void
+daemon_done(struct daemon *daemon)
+{
+    jobs_done(&daemon->jobs);
+    listener_done(&daemon->listener);
+    uv_loop_close(&daemon->loop);
+    registry_done(&daemon->registry);
+}

@@ -1,0 +1,52 @@
+/* daemon.h - the one daemon object: what it listens on, who is connected, what is live.
+ *
+ * main() sets it up and runs it; conn, session and control reach the rest through it.
+ * Loop thread only.
+ */
+#ifndef DAEMON_DAEMON_H
+#define DAEMON_DAEMON_H
+
+#include "daemon/job.h"
+#include "daemon/listener.h"
+#include "daemon/settings.h"
+
+struct conn;
+
+struct daemon {
+    const struct settings *settings;
+    uv_loop_t loop;
+    struct registry registry;
+    struct quota quota; /* of all batches on their way */
+    struct jobs jobs;
+    struct listener listener;
+    TAILQ_HEAD(, conn) conns;
+    TAILQ_HEAD(, conn) paused; /* those of them that wait for room */
+    unsigned n_conns;
+    unsigned n_threads;
+    uint64_t started_at; /* uv_now(), ms */
+    uv_signal_t sigterm, sigint;
+    uv_timer_t idle;     /* until nobody has come for so long */
+    uv_timer_t drain;    /* until batches have had their time */
+    uint64_t stopped_at; /* uv_now(), ms */
+    bool stopping, drained;
+};
+
+/* Plugins, loop, socket. After it returned 0 clients are served as soon as the loop
+ * runs. Return: 0; LISTENER_TAKEN (> 0): another daemon serves the socket; -errno.
+ */
+int daemon_init(struct daemon *daemon, const struct settings *settings,
+                struct lighter_error *err);
+
+/* Serve until told to stop. Return: true: all that was begun has been written; false:
+ * the time to drain was over before, and workers still run: only _exit() is left.
+ */
+bool daemon_run(struct daemon *daemon);
+void daemon_done(struct daemon *daemon);
+
+/* No more clients; those batches that are here are written, then the loop ends. */
+void daemon_stop(struct daemon *daemon);
+
+/* Somebody came or went: is it time to count down to the idle exit? */
+void daemon_check_idle(struct daemon *daemon);
+
+#endif

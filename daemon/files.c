@@ -1,0 +1,197 @@
+/* files.c - see files.h. */
+#include "daemon/files.h"
+
+#include "daemon/storage.h"
+#include "util/error.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void
+files_init(struct files *files)
+{
+    *files = (struct files){.directory_fd = -1, .staging_fd = -1};
+}
+
+void
+files_done(struct files *files)
+{
+    if (files->staging_fd >= 0)
+        close(files->staging_fd);
+    if (files->directory_fd >= 0)
+        close(files->directory_fd);
+    files_init(files);
+}
+
+static bool
+is_dot(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+/* Is there anything but staging directories? */
+static bool
+has_entries(int fd)
+{
+    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    bool found = false;
+    struct dirent *entry;
+
+    if (!dir) {
+        if (copy >= 0)
+            close(copy);
+        return false;
+    }
+    while (!found && (entry = readdir(dir)))
+        found = !is_dot(entry->d_name) && strncmp(entry->d_name, ".lighterd.", 10) != 0;
+    closedir(dir);
+    return found;
+}
+
+int
+files_prepare(struct files *files, const char *path, const char *staging,
+              bool *ret_exists, struct lighter_error *err)
+{
+    int r = path_make_directory(path, &files->directory_fd, err);
+
+    if (r < 0)
+        return r;
+    *ret_exists = has_entries(files->directory_fd);
+    snprintf(files->staging, sizeof files->staging, "%s", staging);
+    r = path_remove_tree(files->directory_fd, files->staging, err);
+    if (r < 0)
+        return error_wrap(err, r, "clear the staging directory in '%s'", path);
+    r = path_enter(files->directory_fd, files->staging, &files->staging_fd, err);
+    return r < 0 ? error_wrap(err, r, "in '%s'", path) : 0;
+}
+
+/* `leaf` in the folder `fd`, taken away again where it cannot be whole. */
+static int
+create(int fd, const char *leaf, struct lighter_sink *sink, struct lighter_error *err)
+{
+    int file =
+        openat(fd, leaf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    int r;
+
+    if (file < 0 && errno == EEXIST)
+        return lighter_fail(err, LIGHTER_E_VALUE,
+                            "this name came before in this epoch");
+    if (file < 0)
+        return lighter_fail_os(err, errno, "create");
+    r = storage_write(file, sink, err);
+    if (close(file) < 0 && r == 0) /* where file systems report a full quota */
+        r = lighter_fail_os(err, errno, "close");
+    if (r < 0)
+        unlinkat(fd, leaf, 0);
+    return r;
+}
+
+int
+files_store(struct files *files, const char *name, size_t size, const char *suffix,
+            struct lighter_sink *sink, struct lighter_error *err)
+{
+    char leaf[PATH_LEAF_SIZE];
+    int fd, r;
+
+    r = path_walk(files->staging_fd, name, size, suffix, &fd, leaf, err);
+    if (r == 0) {
+        r = create(fd, leaf, sink, err);
+        close(fd);
+        if (r < 0)
+            error_wrap(err, r, "file '%.*s%s'", (int)(size < 300 ? size : 300), name,
+                       suffix);
+    }
+    sink_clear(sink);
+    return r;
+}
+
+void
+files_remove(struct files *files, const char *name)
+{
+    char leaf[PATH_LEAF_SIZE];
+    int fd;
+
+    if (path_walk(files->staging_fd, name, strlen(name), "", &fd, leaf, NULL) < 0)
+        return;
+    unlinkat(fd, leaf, 0);
+    close(fd);
+}
+
+int
+files_sync(struct files *files, struct lighter_error *err)
+{
+    if (syncfs(files->staging_fd) < 0)
+        return lighter_fail_os(err, errno, "sync the staged files");
+    return 0;
+}
+
+static int publish_directory(int from, int to, struct lighter_error *err);
+
+static int
+publish_folder(int from, int to, const char *name, struct lighter_error *err)
+{
+    int inner_from, inner_to, r;
+
+    r = path_enter(from, name, &inner_from, err);
+    if (r < 0)
+        return r;
+    r = path_enter(to, name, &inner_to, err);
+    if (r == 0) {
+        r = publish_directory(inner_from, inner_to, err);
+        close(inner_to);
+    }
+    close(inner_from);
+    if (r == 0 && unlinkat(from, name, AT_REMOVEDIR) < 0)
+        return lighter_fail_os(err, errno, "remove the staging folder '%s'", name);
+    return r;
+}
+
+static int
+publish_entry(int from, int to, const char *name, struct lighter_error *err)
+{
+    struct stat status;
+
+    if (fstatat(from, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return lighter_fail_os(err, errno, "look at '%s'", name);
+    if (S_ISDIR(status.st_mode))
+        return publish_folder(from, to, name, err);
+    if (renameat(from, name, to, name) < 0)
+        return lighter_fail_os(err, errno, "publish '%s'", name);
+    return 0;
+}
+
+/* Renames while it reads: entries may be skipped or seen twice by readdir() only where
+ * they are added meanwhile, and nobody adds any.
+ */
+static int
+publish_directory(int from, int to, struct lighter_error *err)
+{
+    int copy = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+    DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    struct dirent *entry;
+
+    if (!dir) {
+        r = lighter_fail_os(err, errno, "read the staging directory");
+        if (copy >= 0)
+            close(copy);
+        return r;
+    }
+    while (r == 0 && (entry = readdir(dir)))
+        if (!is_dot(entry->d_name))
+            r = publish_entry(from, to, entry->d_name, err);
+    closedir(dir);
+    return r < 0 ? r : storage_sync(to, "the directory", err);
+}
+
+int
+files_publish(struct files *files, struct lighter_error *err)
+{
+    int r = publish_directory(files->staging_fd, files->directory_fd, err);
+
+    if (r == 0 && unlinkat(files->directory_fd, files->staging, AT_REMOVEDIR) < 0)
+        return lighter_fail_os(err, errno, "remove '%s'", files->staging);
+    return r;
+}

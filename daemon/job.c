@@ -1,0 +1,391 @@
+/* job.c - see job.h. What the ranks of one job do; jobs.c holds the table of jobs. */
+#include "daemon/job_internal.h"
+
+#include "util/error.h"
+#include "wire/params.h"
+
+#include <inttypes.h>
+#include <linux/limits.h>
+
+const char *
+job_state_name(const struct job *job)
+{
+    static const char *const names[] = {"preparing", "open",   "publishing",
+                                        "published", "failed", "interrupted",
+                                        "aborted"};
+
+    return names[job->state == JOB_OPEN ? job->doom : job->state];
+}
+
+/* ---- the end of all hopes ---- */
+
+static void
+detach(struct rank *rank)
+{
+    if (rank->seat)
+        rank->seat->job = NULL;
+    rank->seat = NULL;
+}
+
+void
+job_answer_waiting(struct job *job, const struct lighter_error *error)
+{
+    for (uint32_t i = 0; i < job->world_size; i++) {
+        struct rank *rank = &job->ranks[i];
+
+        if (rank->state != RANK_ENDED)
+            continue;
+        reply_error(&rank->reply, error, NULL);
+        detach(rank);
+    }
+}
+
+/* From now on the job cannot be published. Only the first reason is kept. */
+__attribute__((format(printf, 3, 4))) static void
+doom(struct job *job, enum job_state state, const char *format, ...)
+{
+    char reason[LIGHTER_ERROR_TEXT_MAX];
+    va_list args;
+
+    if (job->doom != JOB_OPEN)
+        return;
+    va_start(args, format);
+    vsnprintf(reason, sizeof reason, format, args);
+    va_end(args);
+    job->doom = state;
+    lighter_fail(&job->error, LIGHTER_E_STATE,
+                 "job '%s' is not published: %.800s; its shards stay", job->name,
+                 reason);
+    job_answer_waiting(job, &job->error);
+}
+
+/* ---- closing a rank's streams ---- */
+
+static void
+pack_end(struct message_out *out, const struct job *job)
+{
+    bool published = job->state == JOB_PUBLISHED;
+
+    msgpack_pack_map(&out->packer, 2);
+    pack_key_bool(&out->packer, "published", published);
+    pack_key(&out->packer, "paths");
+    msgpack_pack_array(&out->packer, published ? job->n_outputs : 0);
+    for (uint32_t i = 0; published && i < job->n_outputs; i++)
+        pack_text(&out->packer, job->outputs[i].writer.target);
+}
+
+static void
+answer_end(struct rank *rank)
+{
+    struct message_out out;
+
+    if (reply_owed(&rank->reply)) {
+        reply_begin(&rank->reply, &out);
+        pack_end(&out, rank->job);
+        reply_send(&rank->reply, &out);
+    }
+    detach(rank);
+}
+
+void
+job_answer_published(struct job *job)
+{
+    for (uint32_t i = 0; i < job->world_size; i++)
+        answer_end(&job->ranks[i]);
+}
+
+void
+rank_free_streams(struct rank *rank)
+{
+    for (uint32_t i = 0; rank->streams && i < rank->job->n_outputs; i++)
+        stream_done(&rank->streams[i]);
+    free(rank->streams);
+    rank->streams = NULL;
+}
+
+static void
+rank_ended(struct rank *rank)
+{
+    struct job *job = rank->job;
+
+    job->n_ended++;
+    if (job->doom != JOB_OPEN) {
+        reply_error(&rank->reply, &job->error, NULL);
+        detach(rank);
+    } else if (!rank->wait) {
+        answer_end(rank);
+    }
+}
+
+static void
+rank_closed(struct rank *rank)
+{
+    struct job *job = rank->job;
+
+    job->n_connected--;
+    rank->state = rank->after_closing;
+    if (rank->state == RANK_ENDED) {
+        rank_ended(rank);
+    } else if (rank->state == RANK_LOST) {
+        reply_empty(&rank->reply);
+        detach(rank);
+    } else { /* opening failed */
+        reply_error(&rank->reply, &rank->open_error, NULL);
+        detach(rank);
+        rank_free_streams(rank);
+        if (job->error.code == LIGHTER_OK)
+            job->error = rank->open_error;
+    }
+    job_settle(job);
+}
+
+static void
+on_closed(void *data)
+{
+    struct rank *rank = data;
+
+    if (--rank->n_pending == 0)
+        rank_closed(rank);
+}
+
+static void
+rank_close(struct rank *rank, enum rank_state after)
+{
+    rank->state = RANK_CLOSING;
+    rank->after_closing = after;
+    rank->n_pending = 1; /* held until every stream was told */
+    for (uint32_t i = 0; i < rank->job->n_outputs; i++)
+        if (rank->streams[i].opened) {
+            rank->n_pending++;
+            stream_close(&rank->streams[i]);
+        }
+    on_closed(rank);
+}
+
+/* ---- opening them ---- */
+
+static void
+answer_open(struct rank *rank)
+{
+    struct job *job = rank->job;
+    struct message_out out;
+    uint32_t n_warnings = job->replaced != NULL;
+    char text[PATH_MAX + 128];
+
+    for (uint32_t i = 0; i < job->n_outputs; i++)
+        n_warnings += job->outputs[i].exists;
+    reply_begin(&rank->reply, &out);
+    msgpack_pack_map(&out.packer, 3);
+    pack_key_int(&out.packer, "handle", rank->seat->handle);
+    pack_key_uint(&out.packer, "seq", rank->seq);
+    pack_key(&out.packer, "warnings");
+    msgpack_pack_array(&out.packer, n_warnings);
+    if (job->replaced)
+        pack_text(&out.packer, job->replaced);
+    for (uint32_t i = 0; i < job->n_outputs; i++) {
+        if (!job->outputs[i].exists)
+            continue;
+        snprintf(text, sizeof text,
+                 "%s already exists, existing predictions will be overwritten.",
+                 job->outputs[i].writer.target);
+        pack_text(&out.packer, text);
+    }
+    reply_send(&rank->reply, &out);
+}
+
+static void
+rank_opened(struct rank *rank)
+{
+    if (rank->open_result < 0) {
+        rank_close(rank, RANK_ABSENT);
+    } else if (!rank->seat) {
+        doom(rank->job, JOB_INTERRUPTED, "rank %u vanished while it opened",
+             rank->number);
+        rank_close(rank, RANK_LOST);
+    } else {
+        rank->state = RANK_OPEN;
+        answer_open(rank);
+    }
+}
+
+static void
+on_open(void *data, int r, const struct lighter_error *error)
+{
+    struct rank *rank = data;
+
+    if (r < 0 && rank->open_result == 0) {
+        rank->open_result = r;
+        rank->open_error = *error;
+    }
+    if (--rank->n_pending == 0)
+        rank_opened(rank);
+}
+
+static void
+on_written(void *data, const struct stream *stream, uint64_t n_samples,
+           uint64_t n_bytes)
+{
+    struct rank *rank = data;
+    struct job *job = rank->job;
+
+    job->n_bytes += n_bytes;
+    job->jobs->n_bytes += n_bytes;
+    if (stream != rank->streams) /* samples are counted once, however many writers */
+        return;
+    job->n_batches++;
+    job->n_samples += n_samples;
+    job->jobs->n_batches++;
+    job->jobs->n_samples += n_samples;
+}
+
+int
+rank_open(struct rank *rank, struct seat *seat, struct reply *reply,
+          struct lighter_error *err)
+{
+    struct job *job = rank->job;
+    struct lighter_error why = LIGHTER_ERROR_INIT;
+
+    rank->streams = calloc(job->n_outputs, sizeof *rank->streams);
+    if (!rank->streams)
+        return fail_nomem(err);
+    peer_unref(rank->peer);
+    rank->peer = peer_ref(reply->peer);
+    rank->reply = reply_take(reply);
+    rank->seat = seat;
+    rank->state = RANK_OPENING;
+    rank->open_result = 0;
+    rank->n_pending = job->n_outputs;
+    job->n_connected++;
+    for (uint32_t i = 0; i < job->n_outputs; i++) {
+        struct job_output *output = &job->outputs[i];
+        bool is_table = output->writer.type->kind == LIGHTER_KIND_TABLE;
+        struct stream_setup setup = {.loop = job->jobs->loop,
+                                     .writer = &output->writer,
+                                     .table = is_table ? &output->table : NULL,
+                                     .files = is_table ? NULL : &output->files,
+                                     .rank = rank->number,
+                                     .world_size = job->world_size,
+                                     .max_parts = job->jobs->n_threads,
+                                     .data = rank,
+                                     .on_open = on_open,
+                                     .on_written = on_written,
+                                     .on_closed = on_closed};
+        int r = stream_open(&rank->streams[i], &setup, &why);
+
+        if (r < 0)
+            on_open(rank, r, &why);
+    }
+    return 0;
+}
+
+/* ---- what a session asks of a seat ---- */
+
+static int
+rank_of(const struct seat *seat, struct rank **ret_rank, struct lighter_error *err)
+{
+    struct rank *rank;
+
+    if (!seat->job)
+        return lighter_fail(err, LIGHTER_E_STATE,
+                            "the job of handle %" PRId64 " is over", seat->handle);
+    rank = &seat->job->ranks[seat->rank];
+    if (rank->seat != seat || rank->state != RANK_OPEN)
+        return lighter_fail(err, LIGHTER_E_STATE, "rank %u of job '%s' is not open",
+                            seat->rank, seat->job->name);
+    *ret_rank = rank;
+    return 0;
+}
+
+static int
+next_seq(struct rank *rank, const msgpack_object *params, struct lighter_error *err)
+{
+    int64_t seq;
+    int r =
+        params_required(params_int(params, "seq", 1, INT64_MAX, &seq, err), "seq", err);
+
+    if (r < 0)
+        return r;
+    if ((uint64_t)seq != rank->seq + 1)
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "'seq' expects %" PRIu64 " next, got %" PRId64,
+                            rank->seq + 1, seq);
+    rank->seq++;
+    return 0;
+}
+
+int
+seat_write(struct seat *seat, struct message *message, struct reply *reply,
+           struct lighter_error *err)
+{
+    struct batch *batch;
+    struct rank *rank;
+    int r = rank_of(seat, &rank, err);
+
+    if (r == 0)
+        r = next_seq(rank, message->params, err);
+    if (r < 0) {
+        message_done(message);
+        return r;
+    }
+    r = batch_new(&batch, message, reply, rank->job->n_outputs,
+                  err); /* takes message */
+    if (r < 0)
+        return r;
+    for (uint32_t i = 0; i < rank->job->n_outputs; i++) {
+        struct lighter_error why = LIGHTER_ERROR_INIT;
+
+        r = stream_push(&rank->streams[i], batch, &why); /* takes a share */
+        if (r < 0)
+            batch_done(batch, r, &why, rank->job->outputs[i].writer.type->name);
+    }
+    return 0;
+}
+
+int
+seat_end(struct seat *seat, bool wait, struct reply *reply, struct lighter_error *err)
+{
+    struct rank *rank;
+    int r = rank_of(seat, &rank, err);
+
+    if (r < 0)
+        return r;
+    rank->wait = wait;
+    rank->reply = reply_take(reply);
+    rank_close(rank, RANK_ENDED);
+    return 0;
+}
+
+int
+seat_abort(struct seat *seat, const char *reason, struct reply *reply,
+           struct lighter_error *err)
+{
+    struct rank *rank;
+    int r = rank_of(seat, &rank, err);
+
+    if (r < 0)
+        return r;
+    rank->reply = reply_take(reply);
+    doom(rank->job, JOB_ABORTED, "rank %u aborted%s%s", rank->number,
+         *reason ? ": " : "", reason);
+    rank_close(rank, RANK_LOST);
+    return 0;
+}
+
+void
+seat_leave(struct seat *seat)
+{
+    struct job *job = seat->job;
+    struct rank *rank;
+
+    if (!job)
+        return;
+    seat->job = NULL;
+    if (jobs_unpark(job, seat))
+        return;
+    rank = &job->ranks[seat->rank];
+    rank->seat = NULL;
+    if (rank->state != RANK_OPEN)
+        return; /* opening: rank_opened() sees it; else it has said its last word */
+    doom(job, JOB_INTERRUPTED, "rank %u vanished without end or abort", rank->number);
+    rank_close(rank, RANK_LOST);
+}

@@ -1,0 +1,177 @@
+/* listener.c - see listener.h. */
+#include "daemon/listener.h"
+
+#include "util/error.h"
+#include "util/log.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BACKLOG 128
+
+static void
+make_directory(const struct sockaddr_un *address)
+{
+    char directory[sizeof address->sun_path];
+    char *slash;
+
+    strcpy(directory, address->sun_path);
+    slash = strrchr(directory, '/');
+    if (!slash || slash == directory)
+        return;
+    *slash = '\0';
+    mkdir(directory, 0700); /* where it fails, opening the lock says why */
+}
+
+static int
+lock(struct listener *listener, struct lighter_error *err)
+{
+    char path[sizeof listener->address.sun_path + 8];
+
+    snprintf(path, sizeof path, "%s.lock", listener->address.sun_path);
+    listener->lock_fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (listener->lock_fd < 0)
+        return lighter_fail_os(err, errno, "open the lock '%s'", path);
+    if (flock(listener->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    if (errno != EWOULDBLOCK)
+        return lighter_fail_os(err, errno, "lock '%s'", path);
+    lighter_fail(err, LIGHTER_E_STATE, "another lighterd serves '%s'",
+                 listener->address.sun_path);
+    return LISTENER_TAKEN;
+}
+
+static int
+bind_and_listen(struct listener *listener, struct lighter_error *err)
+{
+    const char *path = listener->address.sun_path;
+    mode_t mask;
+    int r;
+
+    listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (listener->fd < 0)
+        return lighter_fail_os(err, errno, "make a socket");
+    if (unlink(path) < 0 && errno != ENOENT) /* we hold the lock: it is a dead one's */
+        return lighter_fail_os(err, errno, "remove the old socket '%s'", path);
+    mask = umask(0177); /* never visible with another mode */
+    r = bind(listener->fd, (const struct sockaddr *)&listener->address,
+             sizeof listener->address);
+    umask(mask);
+    if (r < 0)
+        return lighter_fail_os(err, errno, "bind '%s'", path);
+    if (listen(listener->fd, BACKLOG) < 0)
+        return lighter_fail_os(err, errno, "listen on '%s'", path);
+    return 0;
+}
+
+int
+listener_init(struct listener *listener, const struct sockaddr_un *address,
+              struct lighter_error *err)
+{
+    int r;
+
+    *listener =
+        (struct listener){.address = *address, .fd = -1, .lock_fd = -1, .spare_fd = -1};
+    make_directory(address);
+    r = lock(listener, err);
+    if (r == 0)
+        r = bind_and_listen(listener, err);
+    if (r == 0)
+        listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (r != 0)
+        listener_done(listener);
+    return r;
+}
+
+static bool
+may_come_in(int fd)
+{
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+        return false;
+    if (peer.uid == geteuid() || peer.uid == 0)
+        return true;
+    log_warning("refused a client uid=%u pid=%d", (unsigned)peer.uid, (int)peer.pid);
+    return false;
+}
+
+/* Out of descriptors: the client is let in and out at once, so that it does not wait
+ * and the loop does not spin on it.
+ */
+static void
+turn_away(struct listener *listener)
+{
+    int fd;
+
+    close(listener->spare_fd);
+    fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    log_warning("turned a client away: out of descriptors");
+}
+
+static void
+on_readable(uv_poll_t *poll, int status, int events)
+{
+    struct listener *listener = poll->data;
+    int fd;
+
+    (void)status, (void)events;
+    for (int i = 0; i < BACKLOG; i++) {
+        fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+            turn_away(listener);
+        if (fd < 0)
+            return;
+        if (may_come_in(fd))
+            listener->on_accept(listener->data, fd);
+        else
+            close(fd);
+    }
+}
+
+int
+listener_start(struct listener *listener, uv_loop_t *loop,
+               void (*on_accept)(void *data, int fd), void *data,
+               struct lighter_error *err)
+{
+    int r = uv_poll_init(loop, &listener->poll, listener->fd);
+
+    if (r < 0)
+        return lighter_fail_os(err, -r, "watch the socket");
+    listener->watching = true;
+    listener->poll.data = listener;
+    listener->on_accept = on_accept;
+    listener->data = data;
+    uv_poll_start(&listener->poll, UV_READABLE, on_readable);
+    return 0;
+}
+
+void
+listener_stop(struct listener *listener)
+{
+    if (!listener->watching)
+        return;
+    listener->watching = false;
+    /* the name first: who connects from now on is refused and not left waiting */
+    unlink(listener->address.sun_path);
+    uv_close((uv_handle_t *)&listener->poll, NULL);
+}
+
+void
+listener_done(struct listener *listener)
+{
+    if (listener->spare_fd >= 0)
+        close(listener->spare_fd);
+    if (listener->fd >= 0)
+        close(listener->fd);
+    if (listener->lock_fd >= 0)
+        close(listener->lock_fd);
+    listener->fd = listener->lock_fd = listener->spare_fd = -1;
+}

@@ -1,0 +1,20 @@
+# The daemon: all of it in a convenience library, so that tests link what ships.
+noinst_LTLIBRARIES += liblighterd.la
+liblighterd_la_SOURCES = daemon/background.c daemon/background.h daemon/batch.c \
+	daemon/batch.h daemon/conn.c daemon/conn.h daemon/control.c daemon/control.h \
+	daemon/daemon.c daemon/daemon.h daemon/files.c daemon/files.h daemon/job.c \
+	daemon/job.h daemon/job_internal.h daemon/jobs.c daemon/listener.c \
+	daemon/listener.h daemon/option.c daemon/option.h daemon/output.c daemon/output.h \
+	daemon/path.c daemon/path.h daemon/peer.c daemon/peer.h daemon/publish.c \
+	daemon/publish.h daemon/quota.h daemon/registry.c daemon/registry.h \
+	daemon/session.c daemon/session.h daemon/settings.c daemon/settings.h daemon/sink.c \
+	daemon/sink.h daemon/storage.c daemon/storage.h daemon/stream.c daemon/stream.h \
+	daemon/table.c daemon/table.h daemon/writer.c daemon/writer.h
+liblighterd_la_CPPFLAGS = $(AM_CPPFLAGS) $(UV_CFLAGS) $(MSGPACK_CFLAGS) $(JANSSON_CFLAGS) \
+	-DLIGHTERD_PLUGIN_DIR='"$(plugindir)"'
+liblighterd_la_LIBADD = libwire.la $(UV_LIBS) $(JANSSON_LIBS) -ldl
+
+sbin_PROGRAMS += lighterd
+lighterd_SOURCES = daemon/main.c
+lighterd_CPPFLAGS = $(liblighterd_la_CPPFLAGS)
+lighterd_LDADD = liblighterd.la

@@ -1,0 +1,90 @@
+/* main.c - parse, set up, run. All else is in liblighterd.la, which the tests link. */
+#include "config.h"
+
+#include "daemon/background.h"
+#include "daemon/daemon.h"
+#include "util/log.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { EXIT_USAGE = 2, EXIT_TAKEN = 3 };
+
+static int
+complain(const struct lighter_error *err, int status)
+{
+    fprintf(stderr, "lighterd: %s\n", err->message);
+    return status;
+}
+
+static int
+check_config(const struct settings *settings)
+{
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+    struct registry registry = {0};
+    int r = registry_load(&registry, settings->plugin_dir, &err);
+
+    if (r < 0)
+        return complain(&err, EXIT_USAGE);
+    for (size_t i = 0; i < registry.n_refusals; i++)
+        fprintf(stderr, "lighterd: refused the plugin %s: %s\n",
+                registry.refusals[i].path, registry.refusals[i].reason);
+    printf("the configuration is sound; %zu writers and %zu encoders in %s\n",
+           registry.n_writers, registry.n_encoders, settings->plugin_dir);
+    r = registry.n_refusals ? EXIT_USAGE : EXIT_SUCCESS;
+    registry_done(&registry);
+    return r;
+}
+
+static int
+detach(const struct daemon *daemon, int ready_fd, struct lighter_error *err)
+{
+    char path[sizeof daemon->listener.address.sun_path + 8];
+
+    snprintf(path, sizeof path, "%s.log", daemon->listener.address.sun_path);
+    return background_ready(ready_fd, path, err);
+}
+
+static int
+serve(const struct settings *settings)
+{
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+    static struct daemon daemon;
+    int ready_fd = -1, r;
+
+    if (!settings->foreground && background_begin(&ready_fd, &err) < 0)
+        return complain(&err, EXIT_FAILURE);
+    r = daemon_init(&daemon, settings, &err);
+    if (r != 0)
+        return complain(&err, r == LISTENER_TAKEN ? EXIT_TAKEN : EXIT_FAILURE);
+    if (!settings->foreground && detach(&daemon, ready_fd, &err) < 0)
+        return complain(&err, EXIT_FAILURE);
+    if (!daemon_run(&daemon))
+        _exit(EXIT_FAILURE); /* exit() would wait for workers that do not come back */
+    daemon_done(&daemon);
+    return EXIT_SUCCESS;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+    struct settings settings;
+    int r;
+
+    signal(SIGPIPE, SIG_IGN);
+    r = settings_init(&settings, &err);
+    if (r == 0)
+        r = settings_parse(&settings, argc, argv, &err);
+    if (r < 0)
+        r = complain(&err, EXIT_USAGE);
+    else if (r == SETTINGS_EXIT)
+        r = EXIT_SUCCESS;
+    else {
+        log_set_level((enum log_level)log_level_from_name(settings.log_level));
+        r = settings.check_config ? check_config(&settings) : serve(&settings);
+    }
+    settings_done(&settings);
+    return r;
+}

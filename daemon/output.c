@@ -1,0 +1,89 @@
+/* output.c - see output.h. */
+#include "daemon/output.h"
+
+#include "util/error.h"
+
+void
+output_init(struct lighter_output *output, struct files *files)
+{
+    *output = (struct lighter_output){.files = files};
+    sink_init(&output->sink);
+}
+
+void
+output_done(struct lighter_output *output)
+{
+    sink_done(&output->sink);
+    free(output->names);
+    output->names = NULL;
+}
+
+void
+output_clear(struct lighter_output *output)
+{
+    sink_clear(&output->sink);
+    output->names_used = 0;
+    output->n_bytes = 0;
+}
+
+void
+output_undo(struct lighter_output *output)
+{
+    for (size_t at = 0; at < output->names_used; at += strlen(output->names + at) + 1)
+        files_remove(output->files, output->names + at);
+    output_clear(output);
+}
+
+static struct lighter_sink *
+get_sink(struct lighter_output *output)
+{
+    return &output->sink;
+}
+
+/* Before the file is made: a name that cannot be remembered could not be taken back. */
+static int
+reserve_name(struct lighter_output *output, size_t size, struct lighter_error *err)
+{
+    size_t wanted = output->names_used + size, room;
+    char *names;
+
+    if (wanted <= output->names_room)
+        return 0;
+    room = 2 * wanted;
+    names = realloc(output->names, room);
+    if (!names)
+        return fail_nomem(err);
+    output->names = names;
+    output->names_room = room;
+    return 0;
+}
+
+static int
+store(struct lighter_output *output, const char *name, size_t size, const char *suffix,
+      struct lighter_error *err)
+{
+    size_t suffix_size = strlen(suffix) + 1, n_bytes = output->sink.size;
+    int r;
+
+    if (!output->files)
+        return lighter_fail(err, LIGHTER_E_INTERNAL, "a table's writer stored a file");
+    r = reserve_name(output, size + suffix_size, err);
+    if (r == 0)
+        r = files_store(output->files, name, size, suffix, &output->sink, err);
+    if (r < 0)
+        return r;
+    memcpy(output->names + output->names_used, name, size);
+    memcpy(output->names + output->names_used + size, suffix, suffix_size);
+    output->names_used += size + suffix_size;
+    output->n_bytes += n_bytes;
+    return 0;
+}
+
+const struct lighter_services output_services = {
+    .size = sizeof(struct lighter_services),
+    .reserve = sink_reserve,
+    .commit = sink_commit,
+    .lend = sink_lend,
+    .sink = get_sink,
+    .store = store,
+};

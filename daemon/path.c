@@ -1,0 +1,173 @@
+/* path.c - see path.h. */
+#include "daemon/path.h"
+
+#include "util/error.h"
+#include "util/utf8.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DIRECTORY_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+
+/* Make the missing parents of `path`; its '/' are cut and mended on the way. */
+static int
+make_parents(char *path, struct lighter_error *err)
+{
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(path, 0777) < 0 && errno != EEXIST)
+            return lighter_fail_os(err, errno, "make the directory '%s'", path);
+        *slash = '/';
+    }
+    return 0;
+}
+
+int
+path_make_directory(const char *path, int *ret_fd, struct lighter_error *err)
+{
+    char copy[PATH_MAX];
+    int fd = open(path, DIRECTORY_FLAGS), r;
+
+    if (fd < 0 && errno == ENOENT) {
+        if (strlen(path) >= sizeof copy)
+            return lighter_fail_os(err, ENAMETOOLONG, "make the directory '%s'", path);
+        strcpy(copy, path);
+        r = make_parents(copy, err);
+        if (r < 0)
+            return r;
+        if (mkdir(path, 0777) < 0 && errno != EEXIST)
+            return lighter_fail_os(err, errno, "make the directory '%s'", path);
+        fd = open(path, DIRECTORY_FLAGS);
+    }
+    if (fd < 0)
+        return lighter_fail_os(err, errno, "open the directory '%s'", path);
+    *ret_fd = fd;
+    return 0;
+}
+
+static int
+refuse_name(struct lighter_error *err, const char *name, size_t size, const char *why)
+{
+    return lighter_fail(err, LIGHTER_E_VALUE, "the name '%.*s' %s",
+                        (int)(size < 300 ? size : 300), name, why);
+}
+
+static int
+check_name(const char *name, size_t size, size_t suffix_size, struct lighter_error *err)
+{
+    size_t start = 0;
+
+    if (size == 0)
+        return lighter_fail(err, LIGHTER_E_VALUE, "an empty name");
+    if (!utf8_printable(name, size))
+        return lighter_fail(err, LIGHTER_E_VALUE, "a name with control characters");
+    if (name[0] == '/')
+        return refuse_name(err, name, size,
+                           "is absolute; it must stay in the directory");
+    for (size_t end = 0; end <= size; end++) {
+        size_t length = end - start;
+
+        if (end < size && name[end] != '/')
+            continue;
+        if (length == 0)
+            return refuse_name(err, name, size, "has an empty component");
+        if ((length == 1 && name[start] == '.') ||
+            (length == 2 && name[start] == '.' && name[start + 1] == '.'))
+            return refuse_name(err, name, size, "leaves the directory or names it");
+        if (length + (end == size ? suffix_size : 0) >= PATH_LEAF_SIZE)
+            return refuse_name(err, name, size,
+                               "has a component of more than 255 bytes");
+        start = end + 1;
+    }
+    return 0;
+}
+
+int
+path_enter(int fd, const char *folder, int *ret_fd, struct lighter_error *err)
+{
+    int inner = openat(fd, folder, DIRECTORY_FLAGS | O_NOFOLLOW);
+
+    if (inner < 0 && errno == ENOENT) {
+        if (mkdirat(fd, folder, 0777) < 0 && errno != EEXIST)
+            return lighter_fail_os(err, errno, "make the folder '%s'", folder);
+        inner = openat(fd, folder, DIRECTORY_FLAGS | O_NOFOLLOW);
+    }
+    if (inner < 0)
+        return lighter_fail_os(err, errno, "open the folder '%s'", folder);
+    *ret_fd = inner;
+    return 0;
+}
+
+int
+path_walk(int fd, const char *name, size_t size, const char *suffix, int *ret_fd,
+          char ret_leaf[PATH_LEAF_SIZE], struct lighter_error *err)
+{
+    char folder[PATH_LEAF_SIZE];
+    const char *slash;
+    int at = -1, inner = -1, r = check_name(name, size, strlen(suffix), err);
+
+    if (r < 0)
+        return r;
+    while ((slash = memchr(name, '/', size))) {
+        size_t length = (size_t)(slash - name);
+
+        memcpy(folder, name, length);
+        folder[length] = '\0';
+        r = path_enter(at < 0 ? fd : at, folder, &inner, err);
+        if (at >= 0)
+            close(at);
+        if (r < 0)
+            return r;
+        at = inner;
+        name += length + 1;
+        size -= length + 1;
+    }
+    if (at < 0)
+        at = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (at < 0)
+        return lighter_fail_os(err, errno, "duplicate a descriptor");
+    snprintf(ret_leaf, PATH_LEAF_SIZE, "%.*s%s", (int)size, name, suffix);
+    *ret_fd = at;
+    return 0;
+}
+
+static int
+remove_contents(DIR *dir, struct lighter_error *err)
+{
+    struct dirent *entry;
+    int r = 0;
+
+    while (r == 0 && (entry = readdir(dir)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            r = path_remove_tree(dirfd(dir), entry->d_name, err);
+    return r;
+}
+
+int
+path_remove_tree(int fd, const char *name, struct lighter_error *err)
+{
+    int inner, r;
+    DIR *dir;
+
+    if (unlinkat(fd, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR)
+        return lighter_fail_os(err, errno, "remove '%s'", name);
+    inner = openat(fd, name, DIRECTORY_FLAGS | O_NOFOLLOW);
+    if (inner < 0)
+        return lighter_fail_os(err, errno, "open '%s'", name);
+    dir = fdopendir(inner);
+    if (!dir) {
+        close(inner);
+        return fail_nomem(err);
+    }
+    r = remove_contents(dir, err);
+    closedir(dir);
+    if (r == 0 && unlinkat(fd, name, AT_REMOVEDIR) < 0)
+        return lighter_fail_os(err, errno, "remove the directory '%s'", name);
+    return r;
+}

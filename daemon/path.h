@@ -1,0 +1,42 @@
+/* path.h - names from outside to places on the disk, without leaving a directory.
+ *
+ * The directory that a job names is the user's own choice and may lie behind links.
+ * Below it nothing is trusted: every component is opened with O_NOFOLLOW and all work
+ * is done relative to held descriptors. Runs on workers.
+ */
+#ifndef DAEMON_PATH_H
+#define DAEMON_PATH_H
+
+#include <lighter/error.h>
+
+#include <stddef.h>
+
+/* Room for a component and its NUL. */
+#define PATH_LEAF_SIZE 256
+
+/* Open the directory `path` (absolute), made with its parents where it is not there.
+ * Return: 0, and the caller owns *ret_fd; -errno, such as -ENOTDIR where it is a file.
+ */
+int path_make_directory(const char *path, int *ret_fd, struct lighter_error *err);
+
+/* Open the sub-folder `folder` (one component) of `fd`, made where it is not there.
+ * Return: 0, and the caller owns *ret_fd; -ENOTDIR, -ELOOP where it is a link; -errno.
+ */
+int path_enter(int fd, const char *folder, int *ret_fd, struct lighter_error *err);
+
+/* Walk `name` (size bytes, relative, '/' between components) below `fd`, making
+ * sub-folders. *ret_fd is the last component's directory, owned by the caller (a
+ * duplicate where the name has no folder); `ret_leaf` the component with `suffix`.
+ * Refused by name: empty ones, absolute ones, empty components, "." and "..", control
+ * characters, components of more than 255 bytes, folders that are links.
+ * Return: 0; -EINVAL; -errno.
+ */
+int path_walk(int fd, const char *name, size_t size, const char *suffix, int *ret_fd,
+              char ret_leaf[PATH_LEAF_SIZE], struct lighter_error *err);
+
+/* Remove the tree `name` below `fd`, if there is one. Links are removed, not followed.
+ * Return: 0; -errno.
+ */
+int path_remove_tree(int fd, const char *name, struct lighter_error *err);
+
+#endif

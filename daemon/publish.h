@@ -1,0 +1,22 @@
+/* publish.h - what a job does to the disk as a whole: first directories, last names.
+ *
+ * Both functions run on a worker while nothing else of the job runs: they may read all
+ * of the job, and write its tables and files.
+ */
+#ifndef DAEMON_PUBLISH_H
+#define DAEMON_PUBLISH_H
+
+#include "daemon/job.h"
+
+/* Make the directories of every output, and see what is there already.
+ * Return: 0; -errno, `err` names the path.
+ */
+int publish_prepare(struct job *job, struct lighter_error *err);
+
+/* Every rank has ended: join and sync every output, then show all of them under their
+ * final names. Where the first half fails nothing is shown.
+ * Return: 0; -errno, `err` names the path.
+ */
+int publish_run(struct job *job, struct lighter_error *err);
+
+#endif

@@ -1,0 +1,65 @@
+/* registry.h - the plugins of this daemon, and what they registered by name.
+ *
+ * In: a directory of shared objects, read once before the loop runs. Out: writers and
+ * encoders by name, in the order of their names. Nothing is ever unloaded. Read-only
+ * after registry_load(): any thread.
+ */
+#ifndef DAEMON_REGISTRY_H
+#define DAEMON_REGISTRY_H
+
+#include <lighter/plugin.h>
+
+#include <stddef.h>
+
+struct registry_plugin {
+    char *name, *version, *path; /* owned */
+};
+
+struct registry_writer {
+    struct lighter_writer writer; /* a copy, complete for this ABI */
+    size_t plugin;                /* index into plugins */
+};
+
+struct registry_encoder {
+    struct lighter_encoder encoder;
+    size_t plugin;
+};
+
+/* A file that is no plugin of ours, and why in one sentence. */
+struct registry_refusal {
+    char *path, *reason; /* owned */
+};
+
+struct registry {
+    struct registry_plugin *plugins;
+    struct registry_writer **writers;
+    struct registry_encoder **encoders;
+    struct registry_refusal *refusals;
+    size_t n_plugins, n_writers, n_encoders, n_refusals;
+};
+
+/* Load every *.so of `directory`, in the order of their names. A file that is foreign,
+ * broken or takes a taken name becomes a refusal, and the next one is loaded.
+ * Return: 0; -errno where the directory cannot be read; -ENOMEM.
+ */
+int registry_load(struct registry *registry, const char *directory,
+                  struct lighter_error *err);
+void registry_done(struct registry *registry);
+
+/* Return: the descriptor, lent for the life of the registry; NULL and `err` that lists
+ * what there is.
+ */
+const struct lighter_writer *registry_writer(const struct registry *registry,
+                                             const char *name,
+                                             struct lighter_error *err);
+const struct lighter_encoder *registry_encoder(const struct registry *registry,
+                                               const char *name,
+                                               struct lighter_error *err);
+
+/* Register what a descriptor offers; registry_load() does it for each file. `path` is
+ * for people. All of it or nothing. Return: 0; -EINVAL, and `err` says why; -ENOMEM.
+ */
+int registry_add(struct registry *registry, const struct lighter_plugin *plugin,
+                 const char *path, struct lighter_error *err);
+
+#endif

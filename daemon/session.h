@@ -1,0 +1,32 @@
+/* session.h - what one client says, and which ranks it is.
+ *
+ * In: whole messages, from conn. Out: answers, through the peer; seats in jobs. Loop
+ * thread. A session ends with its connection, and then its open ranks have vanished.
+ */
+#ifndef DAEMON_SESSION_H
+#define DAEMON_SESSION_H
+
+#include "daemon/daemon.h"
+
+#define SESSION_SEATS_MAX 256
+
+struct session_seat;
+
+struct session {
+    struct daemon *daemon;
+    struct peer *peer; /* borrowed from the connection */
+    bool greeted;      /* hello was said */
+    STAILQ_HEAD(, session_seat) seats;
+    unsigned n_seats;
+    int64_t last_handle;
+};
+
+void session_init(struct session *session, struct daemon *daemon, struct peer *peer);
+void session_done(struct session *session);
+
+/* Takes the message. What is wrong with it is answered here.
+ * Return: 0; -EPROTO: answered, and the connection must end.
+ */
+int session_handle(struct session *session, struct message *message);
+
+#endif

@@ -1,0 +1,47 @@
+/* settings.h - what a user can choose: defaults, then a JSON file, then the command
+ * line.
+ *
+ * Read once, before anything else runs. Every setting has a default that works.
+ */
+#ifndef DAEMON_SETTINGS_H
+#define DAEMON_SETTINGS_H
+
+#include <lighter/error.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct settings {
+    char *socket;        /* path; NULL: the environment decides (wire/address.h) */
+    char *plugin_dir;    /* directory of *.so */
+    char *log_level;     /* "error", "warning", "info" or "debug" */
+    int64_t threads;     /* workers; 0: one a processor */
+    int64_t idle_exit_s; /* end after so long without clients and jobs; 0: never */
+    int64_t drain_s;     /* how long batches may take to be written at the end */
+    int64_t max_frame_bytes;
+    int64_t max_client_bytes; /* of batches on their way, for one client */
+    int64_t max_daemon_bytes; /* for all */
+    int64_t max_connections;
+
+    bool foreground, check_config; /* command line only */
+};
+
+int settings_init(struct settings *settings, struct lighter_error *err);
+void settings_done(struct settings *settings);
+
+/* Read the JSON object in the file `path`.
+ * Return: 0; -errno; -EINVAL, and `err` names the file, the line and the key.
+ */
+int settings_read(struct settings *settings, const char *path,
+                  struct lighter_error *err);
+
+enum { SETTINGS_EXIT = 1 };
+
+/* Read the command line, with the --config file before it. --help and --version are
+ * answered on standard output.
+ * Return: 0; SETTINGS_EXIT where there is nothing more to do; -EINVAL; -errno.
+ */
+int settings_parse(struct settings *settings, int argc, char **argv,
+                   struct lighter_error *err);
+
+#endif

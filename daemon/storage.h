@@ -1,0 +1,28 @@
+/* storage.h - how bytes get to a descriptor, and a descriptor's bytes to the disk. */
+#ifndef DAEMON_STORAGE_H
+#define DAEMON_STORAGE_H
+
+#include "daemon/sink.h"
+
+#include <lighter/error.h>
+
+#include <stdint.h>
+
+/* Write all of a sink at the descriptor's position. The sink is empty afterwards.
+ * Return: 0; -errno, and some of the bytes may be written. Workers only.
+ */
+int storage_write(int fd, struct lighter_sink *sink, struct lighter_error *err);
+
+/* fsync(2). A failure is final: the kernel may have dropped what it could not write, so
+ * that trying again would lie. Return: 0; -errno.
+ */
+int storage_sync(int fd, const char *name, struct lighter_error *err);
+
+/* Append [offset, end of file) of `from` to `to`, whose position is at its end. Without
+ * a copy through user space where the file system can. *ret_size: bytes appended.
+ * Return: 0; -errno.
+ */
+int storage_append(int to, int from, uint64_t offset, uint64_t *ret_size,
+                   struct lighter_error *err);
+
+#endif

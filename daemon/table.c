@@ -1,0 +1,160 @@
+/* table.c - see table.h. */
+#include "daemon/table.h"
+
+#include "daemon/storage.h"
+#include "util/error.h"
+
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void
+table_init(struct table *table)
+{
+    *table = (struct table){.directory_fd = -1};
+}
+
+void
+table_done(struct table *table)
+{
+    if (table->directory_fd >= 0)
+        close(table->directory_fd);
+    table_init(table);
+}
+
+int
+table_prepare(struct table *table, const char *path, bool *ret_exists,
+              struct lighter_error *err)
+{
+    const char *name = strrchr(path, '/') + 1;
+    char directory[PATH_MAX];
+    struct stat status;
+    int r;
+
+    if (strlen(name) >= sizeof table->name || strlen(path) >= sizeof directory)
+        return lighter_fail_os(err, ENAMETOOLONG, "'%s'", path);
+    strcpy(table->name, name);
+    snprintf(directory, sizeof directory, "%.*s", (int)(name - path), path);
+    r = path_make_directory(directory, &table->directory_fd, err);
+    if (r < 0)
+        return r;
+    *ret_exists = fstatat(table->directory_fd, name, &status, 0) == 0;
+    if (*ret_exists && S_ISDIR(status.st_mode))
+        return lighter_fail_os(err, EISDIR, "'%s' cannot be a table", path);
+    return 0;
+}
+
+/* "name.csv" -> "name.tmp_rank3.csv"; "name" -> "name.tmp_rank3". */
+static int
+set_shard_name(struct shard *shard, const struct table *table, uint32_t rank,
+               struct lighter_error *err)
+{
+    const char *dot = strrchr(table->name, '.');
+    int stem =
+        dot && dot != table->name ? (int)(dot - table->name) : (int)strlen(table->name);
+    int size = snprintf(shard->name, sizeof shard->name, "%.*s.tmp_rank%u%s", stem,
+                        table->name, rank, table->name + stem);
+
+    if ((size_t)size >= sizeof shard->name)
+        return lighter_fail_os(err, ENAMETOOLONG, "a shard of '%s'", table->name);
+    return 0;
+}
+
+int
+shard_open(struct shard *shard, const struct table *table, uint32_t rank,
+           struct lighter_sink *header, struct lighter_error *err)
+{
+    int r = set_shard_name(shard, table, rank, err);
+
+    if (r < 0)
+        return r;
+    shard->size = 0;
+    shard->header_size = header->size;
+    shard->fd = openat(table->directory_fd, shard->name,
+                       O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (shard->fd < 0)
+        return lighter_fail_os(err, errno, "make the shard '%s'", shard->name);
+    r = shard_append(shard, header, err);
+    if (r < 0)
+        shard_close(shard);
+    return r;
+}
+
+void
+shard_close(struct shard *shard)
+{
+    if (shard->fd >= 0)
+        close(shard->fd);
+    shard->fd = -1;
+}
+
+/* Back to its committed size: what a failed write left is cut off. */
+static void
+cut(struct shard *shard)
+{
+    /* where even this fails the next append stands behind torn bytes: give up on it */
+    if (ftruncate(shard->fd, (off_t)shard->size) < 0 ||
+        lseek(shard->fd, (off_t)shard->size, SEEK_SET) < 0)
+        shard_close(shard);
+}
+
+int
+shard_append(struct shard *shard, struct lighter_sink *rows, struct lighter_error *err)
+{
+    uint64_t size = shard->size + rows->size;
+    int r;
+
+    if (shard->fd < 0)
+        return lighter_fail_os(err, EIO, "the shard '%s' was given up", shard->name);
+    r = storage_write(shard->fd, rows, err);
+    if (r < 0) {
+        cut(shard);
+        return error_wrap(err, r, "shard '%s'", shard->name);
+    }
+    shard->size = size;
+    return 0;
+}
+
+int
+table_join(struct table *table, struct shard *const *shards, uint32_t n_shards,
+           struct lighter_error *err)
+{
+    struct shard *first = shards[0];
+    uint64_t appended;
+    int r = 0;
+
+    for (uint32_t i = 0; i < n_shards; i++)
+        if (shards[i]->fd < 0)
+            return lighter_fail_os(err, EIO, "the shard '%s' was given up",
+                                   shards[i]->name);
+    cut(first); /* an earlier attempt may have joined already */
+    for (uint32_t i = 1; i < n_shards && r == 0; i++) {
+        r = storage_append(first->fd, shards[i]->fd, shards[i]->header_size, &appended,
+                           err);
+        if (r == 0 && appended != shards[i]->size - shards[i]->header_size)
+            r = lighter_fail_os(err, EIO, "the shard '%s' has changed its size",
+                                shards[i]->name);
+    }
+    if (r == 0)
+        r = storage_sync(first->fd, table->name, err);
+    if (r < 0)
+        cut(first);
+    return r;
+}
+
+int
+table_publish(struct table *table, struct shard *const *shards, uint32_t n_shards,
+              struct lighter_error *err)
+{
+    int r;
+
+    if (renameat(table->directory_fd, shards[0]->name, table->directory_fd,
+                 table->name) < 0)
+        return lighter_fail_os(err, errno, "rename '%s' to '%s'", shards[0]->name,
+                               table->name);
+    for (uint32_t i = 1; i < n_shards; i++)
+        unlinkat(table->directory_fd, shards[i]->name, 0);
+    r = storage_sync(table->directory_fd, "the directory", err);
+    return r < 0 ? error_wrap(err, r, "published, durability unknown") : 0;
+}

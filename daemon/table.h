@@ -1,0 +1,63 @@
+/* table.h - one table file, written as a shard a rank and joined at the end.
+ *
+ * In: the bytes of each rank's batches. Out: the file under its final name, whole, or
+ * the one that was there before. The table is the job's, a shard its stream's; all
+ * functions run on workers, one at a time for each shard.
+ *
+ * predictions.csv -> predictions.tmp_rank0.csv, predictions.tmp_rank1.csv, ...
+ */
+#ifndef DAEMON_TABLE_H
+#define DAEMON_TABLE_H
+
+#include "daemon/path.h"
+#include "daemon/sink.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct table {
+    int directory_fd;          /* -1 before table_prepare() */
+    char name[PATH_LEAF_SIZE]; /* the final one, in that directory */
+};
+
+struct shard {
+    int fd; /* -1: not open */
+    char name[PATH_LEAF_SIZE];
+    uint64_t size;        /* bytes of committed batches, with the header */
+    uint64_t header_size; /* bytes that stand once in the joined table */
+};
+
+void table_init(struct table *table);
+void table_done(struct table *table);
+
+/* Make the directory of `path` (absolute) and hold it. *ret_exists: a file is there.
+ * Return: 0; -EISDIR where a directory has that name; -errno.
+ */
+int table_prepare(struct table *table, const char *path, bool *ret_exists,
+                  struct lighter_error *err);
+
+/* An empty shard of this rank that begins with `header`; an old one is replaced.
+ * Return: 0; -errno.
+ */
+int shard_open(struct shard *shard, const struct table *table, uint32_t rank,
+               struct lighter_sink *header, struct lighter_error *err);
+void shard_close(struct shard *shard);
+
+/* Append a batch. On failure the shard is as it was. Return: 0; -errno. */
+int shard_append(struct shard *shard, struct lighter_sink *rows,
+                 struct lighter_error *err);
+
+/* The first half of publishing: shards 1, 2, ... are appended onto shard 0, without
+ * their headers, and that is synced. On failure shard 0 is as it was.
+ * Return: 0; -errno.
+ */
+int table_join(struct table *table, struct shard *const *shards, uint32_t n_shards,
+               struct lighter_error *err);
+
+/* The second half: shard 0 gets the final name, the directory is synced, the other
+ * shards are removed. Return: 0; -errno, and the table may be visible but not durable.
+ */
+int table_publish(struct table *table, struct shard *const *shards, uint32_t n_shards,
+                  struct lighter_error *err);
+
+#endif

@@ -1,0 +1,24 @@
+/* writer.h - one configured output of a job: a writer type and its options.
+ *
+ * In: an entry of the `writers` that a client brought to `open`. Out: the same for
+ * every stream of the job. Owned by the job; read-only once made, any thread.
+ */
+#ifndef DAEMON_WRITER_H
+#define DAEMON_WRITER_H
+
+#include "daemon/option.h"
+
+struct writer {
+    const struct lighter_writer *type; /* lent by the registry */
+    const void *options;               /* in the zone */
+    const char *target;                /* absolute path, in the zone */
+    char *text;         /* type and options in a normal form, to be compared; owned */
+    msgpack_zone *zone; /* owned */
+};
+
+/* Return: 0; -EINVAL or another that option_parse() gives; -ENOMEM. */
+int writer_init(struct writer *writer, const struct registry *registry, const char *cwd,
+                const msgpack_object *spec, struct lighter_error *err);
+void writer_done(struct writer *writer);
+
+#endif
