@@ -1,0 +1,47 @@
+/* column.h - the cells that one key of a batch gives to the rows of a table.
+ *
+ * A list gives an item a row, a tensor an item along its first axis; all else, a
+ * tensor without dimensions too, is a scalar, which stands in every row. What can be
+ * decided once for the whole column is. Views a value of the batch, no longer than the
+ * batch lives; one thread at a time.
+ */
+#ifndef CSV_COLUMN_H
+#define CSV_COLUMN_H
+
+#include "plugins/csv/cell.h"
+#include "plugins/pytext/number.h"
+
+struct column {
+    const struct lighter_value *value; /* NULL: the batch lacks the key */
+    number_put_element *put_element;   /* numbers of a tensor; NULL: any other cells */
+    const uint8_t *elements;
+    size_t stride; /* bytes from row to row, 0 for a scalar */
+};
+
+void column_init(struct column *column, const struct lighter_value *value);
+
+/* Whether the column says how many rows there are, and how many. */
+bool column_has_length(const struct column *column, uint64_t *ret_length);
+
+/* The cell of a row other than a plain number of a tensor. */
+int column_put_any(const struct column *column, uint64_t row, struct cell_writer *cells,
+                   struct lighter_error *err);
+
+/* The cell of a row; row < the column's length, where it has one. */
+static inline int
+column_put(const struct column *column, uint64_t row, struct cell_writer *cells,
+           struct lighter_error *err)
+{
+    char *at;
+
+    if (!column->put_element)
+        return column_put_any(column, row, cells, err);
+    at = pytext_room(&cells->row, NUMBER_ROOM, err);
+    if (!at)
+        return cells->row.failed;
+    cells->row.at =
+        column->put_element(at, column->elements + column->stride * (size_t)row);
+    return 0;
+}
+
+#endif

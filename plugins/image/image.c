@@ -1,0 +1,112 @@
+/* image.c - the encoder `image_2d`: one image as a PNG file.
+ *
+ * In: a tensor. Out: a file that lighter's writer of this name would have made, but
+ * for its compression: which shapes and dtypes are an image is decided here, what a
+ * pixel is in pixels.c, what a file is in png.c. Workers of the pool, any number at
+ * once.
+ */
+#include "config.h"
+
+#include "plugins/image/pixels.h"
+#include "plugins/image/png.h"
+
+#include <lighter/plugin.h>
+
+struct image_options {
+    const char *suffix;
+    int64_t compression;
+};
+
+static const struct lighter_option image_options[] = {
+    {.name = "suffix",
+     .type = LIGHTER_OPTION_SUFFIX,
+     .fallback = ".png",
+     .offset = offsetof(struct image_options, suffix),
+     .help = "What the files' names end in"},
+    {.name = "compression",
+     .type = LIGHTER_OPTION_INT,
+     .fallback = "1",
+     .offset = offsetof(struct image_options, compression),
+     .min = 0,
+     .max = PNG_COMPRESSION_MAX,
+     .help = "0 none, 1 fast, 2 to 9 slower and, for drawings and text, smaller"},
+    {.name = NULL},
+};
+
+/* A tensor of `ndim` dimensions, CHW or, if there are more, one with slices that are
+ * stacked from top to bottom: they lie so in memory.
+ */
+static int
+check_values(const char *name, const struct lighter_value *sample, uint32_t ndim,
+             const char *axes, struct lighter_error *err)
+{
+    if (sample->type != LIGHTER_TENSOR)
+        return lighter_fail(err, LIGHTER_E_TYPE, "%s expects a tensor, got %s", name,
+                            lighter_type_name(sample->type));
+    if (sample->as.tensor.ndim != ndim) /* lighter's message */
+        return lighter_fail(err, LIGHTER_E_VALUE,
+                            "write_%s expects a %uD tensor (%s), got %u dimensions.",
+                            name, ndim, axes, sample->as.tensor.ndim);
+    if (!pixels_take(sample->as.tensor.dtype))
+        return lighter_fail(err, LIGHTER_E_TYPE, "%s expects real numbers, got %s",
+                            name, lighter_dtype_name(sample->as.tensor.dtype));
+    return 0;
+}
+
+static int
+check_sides(const char *name, const struct pixels *pixels, struct lighter_error *err)
+{
+    if (!png_takes(pixels->channels))
+        return lighter_fail(
+            err, LIGHTER_E_VALUE,
+            "%s expects 1 (grey), 3 (RGB) or 4 (RGBA) channels, got %llu", name,
+            (unsigned long long)pixels->channels);
+    if (!pixels->width || !pixels->height || pixels->width > PNG_MAX_SIDE ||
+        pixels->height > PNG_MAX_SIDE)
+        return lighter_fail(
+            err, LIGHTER_E_VALUE,
+            "%s expects a height and a width of 1 to %d, got %llu x %llu", name,
+            PNG_MAX_SIDE, (unsigned long long)pixels->height,
+            (unsigned long long)pixels->width);
+    return 0;
+}
+
+static int
+image_2d_encode(const void *options, const struct lighter_value *sample,
+                struct lighter_sink *sink, const struct lighter_services *services,
+                struct lighter_error *err)
+{
+    const struct image_options *image = options;
+    const struct lighter_tensor *tensor = &sample->as.tensor;
+    int r;
+
+    r = check_values("image_2d", sample, 3, "CHW", err);
+    if (r < 0)
+        return r;
+
+    const struct pixels pixels = {tensor->data, tensor->dtype, tensor->shape[0],
+                                  tensor->shape[1], tensor->shape[2]};
+
+    r = check_sides("image_2d", &pixels, err);
+    if (r < 0)
+        return r;
+    return png_write(&pixels, (int)image->compression, sink, services, err);
+}
+
+static const struct lighter_encoder image_2d = {
+    .size = sizeof(struct lighter_encoder),
+    .name = "image_2d",
+    .summary = "a tensor of values from 0 to 1 (CHW) as a PNG image",
+    .options = image_options,
+    .options_size = sizeof(struct image_options),
+    .encode = image_2d_encode,
+};
+
+static const struct lighter_encoder *const encoders[] = {&image_2d, NULL};
+
+const struct lighter_plugin lighter_plugin = {
+    LIGHTER_PLUGIN_HEADER,
+    .name = "image",
+    .version = PACKAGE_VERSION,
+    .encoders = encoders,
+};

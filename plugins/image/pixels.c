@@ -1,0 +1,131 @@
+/* pixels.c - see pixels.h.
+ *
+ * A row goes through in blocks that stay in the first cache: values to float32, to
+ * bytes, to their places among the other channels. The loops over a block have a
+ * constant number of rounds and nothing but arithmetic in them, which is what the
+ * compiler needs to do many values with one instruction.
+ */
+#include "plugins/image/pixels.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "values are little-endian and read as they are");
+
+#define BLOCK 128
+#define VALUE_MAX 8 /* bytes */
+
+/* The values of one block to float32, rounded to nearest as in torch's float(). */
+#define TO_FLOATS(name, type, expression)                                              \
+    static void name##_to_floats(const uint8_t *restrict values, float *restrict real) \
+    {                                                                                  \
+        for (size_t i = 0; i < BLOCK; i++) {                                           \
+            type value;                                                                \
+                                                                                       \
+            memcpy(&value, values + i * sizeof value, sizeof value);                   \
+            real[i] = expression;                                                      \
+        }                                                                              \
+    }
+
+static inline float
+float_of_bits(uint32_t bits)
+{
+    float value;
+
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* The exponent of binary16 is biased by 15, that of binary32 by 127: shifted into
+ * place, a number is 2^-112 of itself, subnormal ones included. Infinities come out
+ * as 2^16, which is as good here; NaN must stay what it is.
+ */
+static inline float
+float_of_half(uint16_t half)
+{
+    uint32_t magnitude = half & 0x7fff, sign = (uint32_t)(half & 0x8000) << 16;
+    uint32_t nan = magnitude > 0x7c00 ? 0x7fc00000 : 0;
+
+    return float_of_bits((magnitude << 13) | sign | nan) * 0x1p112f;
+}
+
+TO_FLOATS(bool8, uint8_t, (float)(value != 0))
+TO_FLOATS(uint8, uint8_t, (float)value)
+TO_FLOATS(int8, int8_t, (float)value)
+TO_FLOATS(int16, int16_t, (float)value)
+TO_FLOATS(uint16, uint16_t, (float)value)
+TO_FLOATS(int32, int32_t, (float)value)
+TO_FLOATS(uint32, uint32_t, (float)value)
+TO_FLOATS(int64, int64_t, (float)value)
+TO_FLOATS(uint64, uint64_t, (float)value)
+TO_FLOATS(float16, uint16_t, float_of_half(value))
+TO_FLOATS(bfloat16, uint16_t, float_of_bits((uint32_t)value << 16))
+TO_FLOATS(float32, float, value)
+TO_FLOATS(float64, double, (float)value)
+
+static void (*const to_floats[LIGHTER_N_DTYPES])(const uint8_t *, float *) = {
+    [LIGHTER_BOOL8] = bool8_to_floats,       [LIGHTER_UINT8] = uint8_to_floats,
+    [LIGHTER_INT8] = int8_to_floats,         [LIGHTER_INT16] = int16_to_floats,
+    [LIGHTER_UINT16] = uint16_to_floats,     [LIGHTER_INT32] = int32_to_floats,
+    [LIGHTER_UINT32] = uint32_to_floats,     [LIGHTER_INT64] = int64_to_floats,
+    [LIGHTER_UINT64] = uint64_to_floats,     [LIGHTER_FLOAT16] = float16_to_floats,
+    [LIGHTER_BFLOAT16] = bfloat16_to_floats, [LIGHTER_FLOAT32] = float32_to_floats,
+    [LIGHTER_FLOAT64] = float64_to_floats,
+};
+
+bool
+pixels_take(uint32_t dtype)
+{
+    return dtype < LIGHTER_N_DTYPES && to_floats[dtype];
+}
+
+/* Clamp and scale. Floats are compared by their bits: those that are not negative are
+ * ordered as integers are, NaN last. Comparing them as floats can trap on NaN; that
+ * would keep the compiler, as a branch would, from doing many at once.
+ */
+static void
+floats_to_bytes(const float *restrict real, uint8_t *restrict ret_bytes)
+{
+    const int32_t one = 0x3f800000, infinity = 0x7f800000;
+
+    for (size_t i = 0; i < BLOCK; i++) {
+        int32_t bits;
+
+        memcpy(&bits, &real[i], sizeof bits);
+        bits &= -(int32_t)(bits <= infinity); /* NaN: 0 */
+        bits = bits > 0 ? bits : 0;
+        bits = bits > one ? one : bits;
+        ret_bytes[i] = (uint8_t)(int32_t)(float_of_bits((uint32_t)bits) * 255);
+    }
+}
+
+/* `n` values, BLOCK at most, of one channel to every `stride`th byte of a row. */
+static void
+block_to_row(const struct pixels *pixels, const uint8_t *data, size_t n, uint8_t *row,
+             size_t stride)
+{
+    uint8_t values[BLOCK * VALUE_MAX] = {0}, bytes[BLOCK]; /* of a short block: zeros */
+    float real[BLOCK];
+
+    memcpy(values, data, n * lighter_dtype_size(pixels->dtype));
+    to_floats[pixels->dtype](values, real);
+    floats_to_bytes(real, bytes);
+    for (size_t i = 0; i < n; i++)
+        row[i * stride] = bytes[i];
+}
+
+void
+pixels_row(const struct pixels *pixels, uint64_t y, uint8_t *ret_row)
+{
+    size_t size = lighter_dtype_size(pixels->dtype);
+    size_t width = pixels->width, channels = pixels->channels;
+
+    for (size_t c = 0; c < channels; c++) {
+        const uint8_t *data = pixels->data + (c * pixels->height + y) * width * size;
+
+        for (size_t x = 0; x < width; x += BLOCK) {
+            size_t n = width - x < BLOCK ? width - x : BLOCK;
+
+            block_to_row(pixels, data + x * size, n, ret_row + x * channels + c,
+                         channels);
+        }
+    }
+}
