@@ -1,0 +1,196 @@
+"""callbacks - the writers of lighter, for Lightning's trainers.
+
+In: a trainer's hooks. Out: its predictions, handed to the daemon. All callbacks of one
+trainer share a connection, a job and one hand-over of each batch. Either trainer takes
+them, `lightning.pytorch`'s and `pytorch_lightning`'s, and so does anything that calls the
+hooks with a trainer's `global_rank` and `world_size`. All in the trainer's thread.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Union
+
+from . import session, writers
+from .address import PathLike
+from .local import LocalFiles, WriterFn
+
+logger = logging.getLogger("lighterd")
+
+
+def _lightning_callbacks() -> List[type]:
+    """Lightning comes as two packages, and a trainer asks for its own class."""
+    found = []
+    for name in ("lightning.pytorch", "pytorch_lightning"):
+        try:
+            found.append(importlib.import_module(name).Callback)
+        except ImportError:
+            pass
+    return list(dict.fromkeys(found)) or [object]
+
+
+class BaseWriter(*_lightning_callbacks()):  # type: ignore[misc]
+    """What the writers have in common: the hooks, from setup to teardown."""
+
+    def __init__(
+        self,
+        path: PathLike,
+        *,
+        job: Optional[str] = None,
+        socket: Optional[PathLike] = None,
+    ) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self.job = job
+        self.socket = socket
+        self._output: Union[session.Member, LocalFiles, None] = None
+
+    def _connect(self, trainer: Any) -> Union[session.Member, LocalFiles]:
+        """What takes the batches of this trainer."""
+        raise NotImplementedError
+
+    def _directory(self) -> Path:
+        """What must be there, and be the same for all ranks."""
+        return self.path.parent
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        if stage == "predict":
+            self._share_path(trainer)
+            self._output = self._connect(trainer)
+
+    def _share_path(self, trainer: Any) -> None:
+        strategy = getattr(trainer, "strategy", None)
+        if hasattr(strategy, "broadcast"):
+            self.path = strategy.broadcast(self.path, src=0)
+        if trainer.global_rank == 0:
+            self._directory().mkdir(parents=True, exist_ok=True)
+        if hasattr(strategy, "barrier"):
+            strategy.barrier()
+        if not self._directory().exists():
+            raise RuntimeError(
+                f"Rank {trainer.global_rank} does not share storage with rank 0. "
+                "Ensure nodes have common storage access."
+            )
+
+    def on_predict_batch_end(
+        self,
+        trainer: Any,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if not outputs:
+            return
+        self.write(outputs, batch, batch_idx, dataloader_idx)
+        # The trainer would keep every prediction until the epoch ends.
+        loop = getattr(trainer, "predict_loop", None)
+        for kept in getattr(loop, "_predictions", ()):
+            kept.clear()
+
+    def write(
+        self, outputs: Dict[str, Any], batch: Any, batch_idx: int, dataloader_idx: int
+    ) -> None:
+        if self._output is None:
+            logger.debug("%s: no setup, batch skipped", type(self).__name__)
+            return
+        self._output.write(outputs, batch_idx, dataloader_idx)
+
+    def on_predict_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        if self._output is not None:
+            self._output.end()
+
+    def on_exception(
+        self, trainer: Any, pl_module: Any, exception: BaseException
+    ) -> None:
+        self._output = None
+        session.close_all(trainer, f"{type(exception).__name__}: {exception}")
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        self._output = None
+        session.close_all(trainer, "the trainer ended before the epoch did")
+
+
+class CsvWriter(BaseWriter):
+    """Save predictions as a table: a header of `keys`, then a line for each sample.
+
+    Args:
+        path: The table, complete when the epoch has ended.
+        keys: Keys of the outputs, one a column. Each must be in every batch's outputs.
+        job: What the job is called; after the first writer's path where it is not told.
+        socket: The daemon's socket; see `lighterd.address`.
+    """
+
+    def __init__(
+        self,
+        path: PathLike,
+        keys: List[str],
+        *,
+        job: Optional[str] = None,
+        socket: Optional[PathLike] = None,
+    ) -> None:
+        super().__init__(path, job=job, socket=socket)
+        self.keys = keys
+
+    def _connect(self, trainer: Any) -> session.Member:
+        shared = session.of(trainer, self.job, self.socket)
+        return shared.join(writers.csv(self.path, self.keys))
+
+
+class FileWriter(BaseWriter):
+    """Save a prediction of each sample as a file of its own.
+
+    Args:
+        directory: Where the files go.
+        value_key: Key of the outputs with what is saved.
+        writer_fn: An encoder's name ("tensor", "image_2d", "text", ...), a map of its
+            name and options, or a callable that is given a path and a value and runs
+            in this process.
+        name_key: Key of the outputs with the files' names; else they are numbered.
+        job: What the job is called; after the first writer's path where it is not told.
+        socket: The daemon's socket; see `lighterd.address`.
+    """
+
+    def __init__(
+        self,
+        directory: PathLike,
+        value_key: str,
+        writer_fn: Union[writers.Encoder, WriterFn],
+        name_key: Optional[str] = None,
+        *,
+        job: Optional[str] = None,
+        socket: Optional[PathLike] = None,
+    ) -> None:
+        super().__init__(directory, job=job, socket=socket)
+        if not isinstance(writer_fn, (str, Mapping)) and not callable(writer_fn):
+            raise TypeError("writer_fn must be a string or a callable")
+        self.value_key = value_key
+        self.writer_fn = writer_fn
+        self.name_key = name_key
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        if stage == "predict" and self.path.suffix:
+            raise ValueError(
+                "FileWriter expects 'directory' to be a directory path, not a file path"
+            )
+        super().setup(trainer, pl_module, stage)
+
+    def _directory(self) -> Path:
+        return self.path
+
+    def _connect(self, trainer: Any) -> Union[session.Member, LocalFiles]:
+        what = (self.path, self.value_key, self.writer_fn, self.name_key)
+        if not isinstance(self.writer_fn, (str, Mapping)):
+            return LocalFiles(
+                *what, rank=trainer.global_rank, world_size=trainer.world_size
+            )
+        name = self.writer_fn
+        if isinstance(name, Mapping):
+            name = name.get("name")
+        shared = session.of(trainer, self.job, self.socket)
+        shared.writer_registry.get(name)
+        return shared.join(writers.file(*what))

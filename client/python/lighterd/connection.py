@@ -1,0 +1,183 @@
+"""connection - requests to one daemon, and their answers.
+
+In: requests; they are pipelined. Out: their answers, in whatever order they come; they
+are read while requests are sent and while someone waits, in the caller's thread: there
+is no other. `post` comes back when the socket has taken the whole frame, so what the
+frame lends is free again. A connection is used by one thread at a time, and only by the
+process that made it: after a fork the child leaves it alone.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections import deque
+from itertools import islice
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, NoReturn, Optional
+
+from . import __version__
+from .errors import ConnectionError, ProtocolError, StateError, from_answer
+from .registry import WriterRegistry
+from .wire import Buffer, FrameReader, pack_request
+
+PROTOCOL = 1
+IOV_MAX = os.sysconf("SC_IOV_MAX")
+
+# Takes the error and the result of an answer, one of which is None.
+OnAnswer = Callable[[Optional[Dict[str, Any]], Any], None]
+
+
+class _Request(NamedTuple):
+    size: int
+    on_answer: OnAnswer
+
+
+class Connection:
+    """Takes a connected socket and says hello. Connect with `launch.connect`."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        connected.setblocking(False)
+        self._socket = connected
+        self._pid = os.getpid()
+        self._reader = FrameReader()
+        self._requests: Dict[int, _Request] = {}
+        self._bytes_on_way = 0
+        self._last_id = 0
+        self._failure: Optional[Exception] = None
+        self._max_frame_bytes = self._max_client_bytes = 0xFFFFFFFF
+
+        hello = self.call(
+            "hello",
+            {
+                "protocol": PROTOCOL,
+                "client": f"python {__version__}",
+                "pid": self._pid,
+            },
+        )
+        self._max_frame_bytes = hello["max_frame_bytes"]
+        self._max_client_bytes = hello["max_client_bytes"]
+        self.writer_registry = WriterRegistry(hello["encoders"])
+
+    def call(self, method: str, params: Dict[str, Any]) -> Any:
+        """Send a request and wait for its result, or raise its error."""
+        answer: List[Any] = []
+        self.post(method, params, on_answer=lambda *both: answer.extend(both))
+        while not answer:
+            self._receive(wait=True)
+        error, result = answer
+        if error is not None:
+            raise from_answer(error)
+        return result
+
+    def post(
+        self,
+        method: str,
+        params: Dict[str, Any],
+        outputs: Optional[Mapping[str, Any]] = None,
+        *,
+        on_answer: OnAnswer,
+    ) -> None:
+        """Send a request; `on_answer` is called from within a later call.
+
+        Waits for answers while `max_client_bytes` are on their way. Where values cannot
+        be packed or the frame is too long, this raises and nothing was sent.
+        """
+        self._check()
+        id = self._last_id % 0xFFFFFFFF + 1  # 0 is the daemon's, for protocol errors
+        buffers = pack_request(id, method, params, outputs, self._max_frame_bytes)
+        size = sum(map(len, buffers))
+        while self._requests and self._bytes_on_way + size > self._max_client_bytes:
+            self._receive(wait=True)
+
+        self._last_id = id
+        self._requests[id] = _Request(size, on_answer)
+        self._bytes_on_way += size
+        try:
+            self._send(buffers)
+        except BaseException:
+            self.close()  # half a frame may be out: what follows would be no frame
+            raise
+        self._receive(wait=False)
+
+    def flush(self) -> None:
+        """Wait until every request has its answer."""
+        while self._requests:
+            self._receive(wait=True)
+
+    def close(self) -> None:
+        if os.getpid() == self._pid:
+            self._socket.close()
+            self._failure = self._failure or ConnectionError("the connection is closed")
+
+    def _check(self) -> None:
+        if os.getpid() != self._pid:
+            raise StateError(f"this connection belongs to process {self._pid}")
+        if self._failure is not None:
+            raise self._failure
+
+    def _send(self, buffers: List[Buffer]) -> None:
+        left = deque(buffers)
+        while left:
+            try:
+                n_sent = self._socket.sendmsg(
+                    islice(left, IOV_MAX), (), socket.MSG_NOSIGNAL
+                )
+            except BlockingIOError:
+                # The daemon may be waiting for us to read, so do both.
+                self._poll(select.POLLIN | select.POLLOUT)
+                self._receive(wait=False)
+                continue
+            except (BrokenPipeError, ConnectionResetError):
+                while True:  # its last words say why; then this raises
+                    self._receive(wait=True)
+            while left and n_sent >= len(left[0]):
+                n_sent -= len(left.popleft())
+            if n_sent:
+                left[0] = memoryview(left[0])[n_sent:]
+
+    def _receive(self, wait: bool) -> None:
+        """Read what answers there are; with `wait`, until some bytes have come."""
+        self._check()
+        if wait:
+            self._poll(select.POLLIN)
+        try:
+            data = self._socket.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._fail(ConnectionError(f"the connection to lighterd broke: {error}"))
+        if not data:
+            self._fail(
+                ConnectionError(
+                    "lighterd closed the connection"
+                    + ("" if self._last_id > 1 else ": does it run as another user?")
+                )
+            )
+        try:
+            for message in self._reader.feed(data):
+                self._take(message)
+        except ValueError as error:
+            self._fail(ProtocolError(f"lighterd sent no answer: {error}"))
+
+    def _take(self, message: Any) -> None:
+        if not isinstance(message, list) or len(message) != 4 or message[0] != 1:
+            raise ValueError(f"{message!r}")
+        _, id, error, result = message
+        if id == 0:
+            self._fail(from_answer(error))
+        request = self._requests.pop(id, None)
+        if request is None:
+            raise ValueError(f"there is no request {id!r}")
+        self._bytes_on_way -= request.size
+        request.on_answer(error, result)
+
+    def _fail(self, failure: Exception) -> NoReturn:
+        self._failure = failure
+        self.close()
+        raise failure
+
+    def _poll(self, events: int) -> None:
+        poll = select.poll()
+        poll.register(self._socket, events)
+        poll.poll()

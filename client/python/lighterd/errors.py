@@ -1,0 +1,54 @@
+"""errors - what can go wrong, as exceptions.
+
+In: the error map of an answer (section 4 of doc/protocol.md). Out: an exception of the
+class that this error has in Python, with the daemon's `details` as its attribute.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any, Mapping
+
+
+class Error(Exception):
+    """Something went wrong in lighterd that Python has no class for."""
+
+
+class ProtocolError(Error):
+    """The daemon and this client do not understand each other."""
+
+
+class StateError(Error):
+    """Not now: the job is over, interrupted or taken, or the daemon stops."""
+
+
+class LimitError(Error):
+    """Over a limit of the daemon's configuration."""
+
+
+class ConnectionError(Error, builtins.ConnectionError):
+    """The daemon cannot be reached, or went away."""
+
+
+_CLASSES = {
+    "protocol": ProtocolError,
+    "unknown_method": ProtocolError,
+    "bad_params": ValueError,
+    "missing_key": KeyError,
+    "bad_value": ValueError,
+    "bad_type": TypeError,
+    "bad_state": StateError,
+    "limit": LimitError,
+}
+
+
+def from_answer(error: Mapping[str, Any], context: str = "") -> Exception:
+    """The exception for an answer's `error`; `context` goes before its message."""
+    details = error.get("details") or {}
+    message = context + error.get("message", "")
+    if error.get("code") == "os":
+        exception: Exception = OSError(details.get("errno", 0), message)
+    else:
+        exception = _CLASSES.get(error.get("code", ""), Error)(message)
+    exception.details = details  # type: ignore[attr-defined]
+    return exception

@@ -1,0 +1,135 @@
+"""job - one rank's share of one epoch of outputs.
+
+In: batches. Out: requests on a connection, and the errors of earlier batches. The job
+borrows the connection, and is open from `open` (its making) to `end` or `abort`. It is
+used by the one thread that uses the connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from contextlib import suppress
+from functools import partial
+from typing import Any, Deque, Dict, List, Optional, Sequence
+
+from .connection import Connection
+from .errors import Error, StateError, from_answer
+from .writers import Outputs, Writer
+
+logger = logging.getLogger("lighterd")
+
+NAME_MAX_BYTES = 100
+
+
+class Job:
+    """An open job. `lighterd.run` makes one for a loop of your own."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        writers: Sequence[Writer],
+        *,
+        name: Optional[str] = None,
+        stage: str = "predict",
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.name = name or _name_after(writers[0].path)
+        self._connection = connection
+        self._writers = tuple(writers)
+        self._keys = list(dict.fromkeys(key for each in writers for key in each.keys))
+        self._errors: Deque[Exception] = deque()
+        opened = connection.call(
+            "open",
+            {
+                "job": self.name,
+                "stage": stage,
+                "rank": rank,
+                "world_size": world_size,
+                "cwd": os.getcwd(),
+                "writers": [{"type": w.type, "options": w.options} for w in writers],
+            },
+        )
+        self._handle: Optional[int] = opened["handle"]
+        self._seq: int = opened["seq"]
+        if rank == 0:
+            for warning in opened["warnings"]:
+                logger.warning(warning)
+
+    def write(
+        self,
+        outputs: Outputs,
+        batch_idx: Optional[int] = None,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Hand one batch to every writer.
+
+        Raises KeyError or ValueError for a batch that cannot be right, and the error of
+        an earlier batch if one has come; this batch is then not handed over.
+        `batch_idx` counts by itself where it is not told.
+        """
+        for writer in self._writers:
+            writer.check(outputs)
+        if batch_idx is None:
+            batch_idx = self._seq
+        self.hand_over(outputs, batch_idx, dataloader_idx)
+
+    def hand_over(self, outputs: Outputs, batch_idx: int, dataloader_idx: int) -> None:
+        """`write` without the checks: of `outputs` go the keys that writers need."""
+        if self._handle is None:
+            raise StateError(f"job '{self.name}' is over")
+        self._raise_earlier()
+        self._connection.post(
+            "write",
+            {
+                "job": self._handle,
+                "seq": self._seq + 1,
+                "batch_idx": batch_idx,
+                "dataloader_idx": dataloader_idx,
+            },
+            {key: outputs[key] for key in self._keys if key in outputs},
+            on_answer=partial(self._answered, batch_idx),
+        )
+        self._seq += 1
+
+    def end(self, wait: bool = True) -> List[str]:
+        """No more batches. With `wait`, returns the paths once they are published.
+
+        Raises the error of a batch that could not be written; the job is then still
+        open, to be aborted. Does nothing where the job is over.
+        """
+        if self._handle is None:
+            return []
+        self._connection.flush()
+        self._raise_earlier()
+        return self._leave("end", {"wait": wait}).get("paths", [])
+
+    def abort(self, reason: str = "") -> None:
+        """The process failed: publish nothing. Does nothing where the job is over."""
+        if self._handle is not None:
+            # Where the daemon is gone there is nothing to tell, and worse to report.
+            with suppress(Error):
+                self._leave("abort", {"reason": reason})
+
+    def _leave(self, method: str, params: Dict[str, Any]) -> Dict[str, Any]:
+        handle, self._handle = self._handle, None  # gone, whatever the answer
+        return self._connection.call(method, {"job": handle, **params})
+
+    def _answered(self, batch_idx: int, error: Optional[dict], _: Any) -> None:
+        if error is not None:
+            self._errors.append(from_answer(error, f"batch {batch_idx}: "))
+
+    def _raise_earlier(self) -> None:
+        if self._errors:
+            raise self._errors.popleft()
+
+
+def _name_after(path: str) -> str:
+    """The last part of `path`, as far as a job may be called so."""
+    base = os.path.basename(os.path.abspath(path))
+    name = "".join(c if c.isprintable() else "_" for c in base) or "_"
+    if name.startswith("."):
+        name = "_" + name[1:]
+    return name.encode()[:NAME_MAX_BYTES].decode(errors="ignore")

@@ -1,0 +1,65 @@
+"""local - files that a Python callable writes, here.
+
+In: batches. Out: a call of `writer_fn(path, value)` for each sample, in the calling
+process and thread, under the names that the daemon would give.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from . import samples, tensor
+from .writers import Outputs, check_file
+
+logger = logging.getLogger("lighterd")
+
+WriterFn = Callable[[Path, Any], None]
+
+
+class LocalFiles:
+    """One rank's files. Without names they are numbered rank + k * world_size."""
+
+    def __init__(
+        self,
+        directory: Path,
+        value_key: str,
+        writer_fn: WriterFn,
+        name_key: Optional[str],
+        *,
+        rank: int,
+        world_size: int,
+    ) -> None:
+        self._directory = directory
+        self._value_key = value_key
+        self._writer_fn = writer_fn
+        self._name_key = name_key
+        self._next = rank
+        self._step = world_size
+        if rank == 0 and any(directory.iterdir()):
+            logger.warning("%s already exists, its files may be overwritten", directory)
+
+    def write(self, outputs: Outputs, batch_idx: int, dataloader_idx: int) -> None:
+        check_file(self._value_key, self._name_key, outputs)
+        values = samples.split(outputs[self._value_key])
+        end = self._next + len(values) * self._step
+        names: Any = range(self._next, end, self._step)
+        if self._name_key is not None:
+            names = map(_plain, samples.split(outputs[self._name_key]))
+        for name, value in zip(names, values):
+            path = self._directory / str(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer_fn(path, _on_cpu(value))
+        self._next = end
+
+    def end(self) -> None:
+        """The files are there already."""
+
+
+def _plain(name: Any) -> Any:
+    return name.tolist() if tensor.is_tensor(name) else name
+
+
+def _on_cpu(value: Any) -> Any:
+    return value.detach().cpu() if tensor.is_torch(value) else value

@@ -1,0 +1,60 @@
+"""run - the outputs of a loop of one's own.
+
+In: writers, and which rank this process is. Out: an open job for the time of a `with`
+block. All in the caller's thread.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing, contextmanager
+from typing import Iterator, Optional
+
+from .address import PathLike
+from .job import Job
+from .launch import connect
+from .writers import Writer
+
+
+@contextmanager
+def run(
+    *writers: Writer,
+    rank: Optional[int] = None,
+    world_size: Optional[int] = None,
+    job: Optional[str] = None,
+    stage: str = "predict",
+    socket: Optional[PathLike] = None,
+) -> Iterator[Job]:
+    """Write the outputs of a loop.
+
+        with lighterd.run(lighterd.csv("predictions.csv", keys=["id", "pred"])) as out:
+            for ids, images in loader:
+                out.write({"id": ids, "pred": model(images)})
+
+    Leaving the block waits until all ranks have ended and the outputs are published;
+    leaving it by an exception publishes nothing and keeps what was written aside.
+
+    `rank` and `world_size` are torchrun's where they are not told, `job` is named after
+    the first writer's path, `socket` is the daemon's (see `lighterd.address`).
+    """
+    if not writers:
+        raise ValueError("run needs at least one writer")
+    if rank is None:
+        rank = int(os.environ.get("RANK", 0))
+    if world_size is None:
+        world_size = int(os.environ.get("WORLD_SIZE", 1))
+    with closing(connect(socket)) as connection:
+        out = Job(
+            connection,
+            writers,
+            name=job,
+            stage=stage,
+            rank=rank,
+            world_size=world_size,
+        )
+        try:
+            yield out
+            out.end()
+        except BaseException as error:
+            out.abort(f"{type(error).__name__}: {error}")
+            raise

@@ -1,0 +1,106 @@
+"""session - what the callbacks of one trainer share.
+
+In: the writers, batches and epoch ends of several callbacks. Out: one connection, one
+job an epoch, and one hand-over of each batch, however many callbacks see it. Sessions
+live on their trainer, from the first callback's setup to the first teardown or
+exception. All in the trainer's thread.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Hashable, List, Optional, Set
+
+from .address import PathLike
+from .job import Job
+from .launch import connect
+from .writers import Outputs, Writer
+
+ATTRIBUTE = "_lighterd_sessions"
+
+
+def of(trainer: Any, job: Optional[str], socket: Optional[PathLike]) -> Session:
+    """The session of those callbacks of this trainer that name this job and socket."""
+    sessions = vars(trainer).setdefault(ATTRIBUTE, {})
+    if (job, socket) not in sessions:
+        sessions[job, socket] = Session(trainer, job, socket)
+    return sessions[job, socket]
+
+
+def close_all(trainer: Any, reason: str) -> None:
+    """Close the trainer's sessions; a job that is still open is aborted."""
+    for session in vars(trainer).pop(ATTRIBUTE, {}).values():
+        session.close(reason)
+
+
+class Session:
+    def __init__(
+        self, trainer: Any, job: Optional[str], socket: Optional[PathLike]
+    ) -> None:
+        self._connection = connect(socket)
+        self._name = job
+        self._rank = trainer.global_rank
+        self._world_size = trainer.world_size
+        self._writers: List[Writer] = []
+        self._job: Optional[Job] = None
+        self._event: Hashable = None
+        self._seen_by: Set[int] = set()
+        self.writer_registry = self._connection.writer_registry
+
+    def join(self, writer: Writer) -> Member:
+        self._writers.append(writer)
+        return Member(self, writer, len(self._writers))
+
+    def write(
+        self, who: int, outputs: Outputs, batch_idx: int, dataloader_idx: int
+    ) -> None:
+        if self._is_first(who, (batch_idx, dataloader_idx)):
+            self._open().hand_over(outputs, batch_idx, dataloader_idx)
+
+    def end(self, who: int) -> None:
+        """End the epoch and wait for its outputs: empty ones, if there was no batch."""
+        if self._is_first(who, "end"):
+            self._open().end()
+            self._job = None
+
+    def close(self, reason: str) -> None:
+        if self._job is not None:
+            self._job.abort(reason)
+        self._connection.close()
+
+    def _open(self) -> Job:
+        if self._job is None:
+            self._job = Job(
+                self._connection,
+                self._writers,
+                name=self._name,
+                rank=self._rank,
+                world_size=self._world_size,
+            )
+        return self._job
+
+    def _is_first(self, who: int, event: Hashable) -> bool:
+        """Whether no other has come with this event yet.
+
+        Who comes with it again means another one: batches may bear the same number.
+        """
+        is_first = event != self._event or who in self._seen_by
+        if is_first:
+            self._event, self._seen_by = event, set()
+        self._seen_by.add(who)
+        return is_first
+
+
+class Member:
+    """One callback's place in a session."""
+
+    def __init__(self, session: Session, writer: Writer, who: int) -> None:
+        self._session = session
+        self._writer = writer
+        self._who = who
+
+    def write(self, outputs: Outputs, batch_idx: int, dataloader_idx: int) -> None:
+        self._writer.check(outputs)
+        self._session.write(self._who, outputs, batch_idx, dataloader_idx)
+
+    def end(self) -> None:
+        self._session.end(self._who)

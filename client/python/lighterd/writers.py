@@ -1,0 +1,115 @@
+"""writers - the outputs of a job, as a client asks for them.
+
+In: the options of a writer. Out: a `Writer`: what `open` says of it, the keys that it
+needs of a batch, and a check of a batch that costs next to nothing, so that a bad one
+raises where it was brought. Pure; any thread.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Union,
+)
+
+from . import samples
+from .address import PathLike
+
+Outputs = Mapping[str, Any]
+Encoder = Union[str, Mapping[str, Any]]
+
+
+def _accept(outputs: Outputs) -> None:
+    """The daemon alone checks."""
+
+
+class Writer(NamedTuple):
+    """One output of a job. For plugins of your own; else use `csv` and `file`.
+
+    `check` raises where a batch cannot be right for this writer.
+    """
+
+    type: str
+    path: str
+    keys: List[str]
+    options: Dict[str, Any]
+    check: Callable[[Outputs], None] = _accept
+
+
+def csv(path: PathLike, keys: Sequence[str]) -> Writer:
+    """A table: a header of `keys`, then a line for each sample."""
+    path, keys = os.fspath(path), list(keys)
+    options = {"path": path, "keys": keys}
+    return Writer("csv", path, keys, options, partial(_check_csv, keys))
+
+
+def file(
+    directory: PathLike,
+    value_key: str,
+    writer_fn: Encoder,
+    name_key: Optional[str] = None,
+) -> Writer:
+    """A file for each sample, named by `name_key` or else numbered.
+
+    `writer_fn` is an encoder's name, as in "image_2d", or a map of its name and options,
+    as in {"name": "image_2d", "suffix": ".png"}.
+    """
+    directory = os.fspath(directory)
+    encoder = writer_fn if isinstance(writer_fn, str) else dict(writer_fn)
+    options = {"directory": directory, "value_key": value_key, "writer_fn": encoder}
+    keys = [value_key]
+    if name_key is not None:
+        options["name_key"] = name_key
+        keys.append(name_key)
+    check = partial(check_file, value_key, name_key)
+    return Writer("file", directory, keys, options, check)
+
+
+def _check_csv(keys: List[str], outputs: Outputs) -> None:
+    present = [key for key in keys if key in outputs]
+    if not present:
+        raise KeyError(
+            f"CsvWriter: none of the configured keys {keys} were found in outputs. "
+            f"Available keys in outputs: {list(outputs.keys())}"
+        )
+    counts = {key: samples.count(outputs[key]) for key in present}
+    expected = next((n for n in counts.values() if n is not None), 1)
+    for key, n in counts.items():
+        if n is not None and n != expected:
+            raise ValueError(
+                f"CsvWriter found inconsistent lengths for keys: "
+                f"expected {expected}, but found {n} for key '{key}'."
+            )
+    for key in keys:
+        if key not in outputs:
+            raise KeyError(
+                f"CsvWriter expected key '{key}' in outputs but it was missing."
+            )
+
+
+def check_file(value_key: str, name_key: Optional[str], outputs: Outputs) -> None:
+    n_values = _count_files(outputs, value_key)
+    if n_values == 0 or name_key is None:
+        return
+    n_names = _count_files(outputs, name_key)
+    if n_names != n_values:
+        raise ValueError(
+            f"Length mismatch between value key '{value_key}' ({n_values}) "
+            f"and name key '{name_key}' ({n_names})."
+        )
+
+
+def _count_files(outputs: Outputs, key: str) -> int:
+    if key not in outputs:
+        raise KeyError(f"FileWriter expected key '{key}' in outputs but it was missing.")
+    n = samples.count(outputs[key])
+    return 1 if n is None else n

@@ -1,0 +1,227 @@
+"""A peer with a script: answers in pieces, late, and in another order."""
+
+import errno
+import os
+import socket
+import struct
+import threading
+
+import msgpack
+import numpy as np
+import pytest
+
+import lighterd
+from lighterd.connection import Connection
+from lighterd.job import Job, _name_after
+
+HELLO = {"max_frame_bytes": 1 << 20, "max_client_bytes": 4000, "encoders": ["tensor"]}
+OPENED = {"handle": 5, "seq": 0, "warnings": []}
+WRITERS = [lighterd.csv("p.csv", ["x"])]
+
+
+class Peer:
+    """Reads requests and says what it is told to, `size` bytes at a time."""
+
+    def __init__(self, size=1 << 16):
+        self.client, self.socket = socket.socketpair()
+        self._file = self.socket.makefile("rb")
+        self._size = size
+
+    def request(self):
+        (length,) = struct.unpack(">I", self._file.read(4))
+        kind, id, method, params = msgpack.unpackb(self._file.read(length))
+        assert kind == 0
+        return id, method, params
+
+    def answer(self, id, result=None, error=None):
+        body = msgpack.packb([1, id, error, result])
+        frame = struct.pack(">I", len(body)) + body
+        for start in range(0, len(frame), self._size):
+            self.socket.sendall(frame[start : start + self._size])
+
+    def expect(self, method, result):
+        id, found, params = self.request()
+        assert found == method
+        self.answer(id, result)
+        return params
+
+    def end(self):
+        self._file.close()
+        self.socket.close()
+
+
+@pytest.fixture
+def play():
+    """Start a script, `script(peer)`, in a thread; gives the client's end."""
+    threads, failures = [], []
+
+    def start(script, size=1 << 16):
+        peer = Peer(size)
+
+        def run():
+            try:
+                script(peer)
+            except BaseException as error:
+                failures.append(error)
+            finally:
+                peer.end()
+
+        threads.append(threading.Thread(target=run))
+        threads[-1].start()
+        return peer.client
+
+    yield start
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert not failures
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7])
+def test_answers_in_pieces_and_out_of_order_find_their_requests(play, size):
+    def script(peer):
+        assert peer.expect("hello", HELLO)["protocol"] == 1
+        peer.expect("open", OPENED)
+        writes = [peer.request() for _ in range(3)]
+        assert [params["seq"] for _, _, params in writes] == [1, 2, 3]
+        for id, _, params in reversed(writes):
+            error = {"code": "os", "message": "no", "details": {"errno": 28}}
+            peer.answer(id, {}, error if params["seq"] == 2 else None)
+        peer.expect("end", {"published": True, "paths": ["/p.csv"]})
+
+    job = Job(Connection(play(script, size)), WRITERS)
+    for batch_idx in range(3):
+        job.write({"x": [batch_idx]})
+
+    with pytest.raises(OSError, match="batch 1: no") as excinfo:
+        job.end()
+    assert excinfo.value.errno == errno.ENOSPC
+    assert job.end() == ["/p.csv"]
+    assert job.end() == []
+
+
+def test_an_earlier_error_raises_at_the_next_write_which_sends_nothing(play):
+    def script(peer):
+        peer.expect("hello", HELLO)
+        peer.expect("open", OPENED)
+        id, _, _ = peer.request()
+        peer.answer(id, error={"code": "bad_type", "message": "wrong dtype"})
+        assert peer.expect("write", {})["seq"] == 2
+        assert peer.expect("abort", {})["reason"] == "enough"
+
+    connection = Connection(play(script))
+    job = Job(connection, WRITERS)
+    job.write({"x": [1]}, batch_idx=40)
+    connection.flush()
+
+    with pytest.raises(TypeError, match="batch 40: wrong dtype"):
+        job.write({"x": [2]})
+    job.write({"x": [2]})
+    job.abort("enough")
+    with pytest.raises(lighterd.StateError, match="is over"):
+        job.write({"x": [3]})
+
+
+def test_no_more_than_max_client_bytes_are_on_their_way(play):
+    def script(peer):
+        peer.expect("hello", HELLO)
+        peer.expect("open", OPENED)
+        first, second = peer.request(), peer.request()
+        peer.socket.settimeout(0.1)
+        with pytest.raises(socket.timeout):
+            peer.socket.recv(1, socket.MSG_PEEK)
+        peer.socket.settimeout(None)
+        peer.answer(second[0], {})
+        peer.answer(first[0], {})
+        peer.expect("write", {})
+        peer.expect("end", {"published": True, "paths": []})
+
+    job = Job(Connection(play(script)), WRITERS)
+    for _ in range(3):
+        job.write({"x": ["y" * 1700]})
+    job.end()
+
+
+def test_a_frame_bigger_than_the_sockets_buffer_arrives_whole(play):
+    array = np.arange(1 << 21, dtype=np.uint8)
+    pieces = [np.full(5000, i % 256, np.uint8) for i in range(700)]  # > IOV_MAX
+
+    def script(peer):
+        peer.expect("hello", {**HELLO, "max_frame_bytes": 1 << 28})
+        peer.expect("open", OPENED)
+        params = peer.expect("write", {})
+        assert params["outputs"]["x"]["data"] == array.tobytes()
+        params = peer.expect("write", {})
+        data = [each["data"] for each in params["outputs"]["x"]]
+        assert data == [each.tobytes() for each in pieces]
+
+    connection = Connection(play(script))
+    job = Job(connection, WRITERS)
+    job.write({"x": array})
+    job.write({"x": pieces})
+    connection.flush()
+
+
+def test_the_last_words_of_the_daemon_are_raised(play):
+    def script(peer):
+        peer.expect("hello", HELLO)
+        peer.request()
+        peer.answer(0, error={"code": "protocol", "message": "no such bytes"})
+
+    connection = Connection(play(script))
+    for _ in range(2):
+        with pytest.raises(lighterd.ProtocolError, match="no such bytes"):
+            connection.call("ping", {})
+
+
+def test_a_daemon_that_closes_is_a_connection_error(play):
+    client = play(lambda peer: peer.request())
+
+    with pytest.raises(ConnectionError, match="does it run as another user"):
+        Connection(client)
+
+
+def test_bytes_that_are_no_answer_end_the_connection(play):
+    def script(peer):
+        peer.request()
+        peer.socket.sendall(b"\0\0\0\x01\xc1")
+
+    with pytest.raises(lighterd.ProtocolError):
+        Connection(play(script))
+
+
+def test_a_forked_child_leaves_the_connection_alone(play):
+    def script(peer):
+        peer.expect("hello", HELLO)
+        peer.expect("open", OPENED)
+        peer.expect("end", {"published": True, "paths": []})
+
+    connection = Connection(play(script))
+    job = Job(connection, WRITERS)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            job.write({"x": [1]})
+        except lighterd.StateError:
+            job.abort()
+            connection.close()
+            os._exit(0)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    job.end()
+
+
+@pytest.mark.parametrize(
+    "path, name",
+    [
+        ("out/predictions.csv", "predictions.csv"),
+        ("masks/", "masks"),
+        ("/a/.hidden", "_hidden"),
+        ("/a/b\nc", "b_c"),
+        ("/", "_"),
+        ("/a/" + "ü" * 60, "ü" * 50),
+        ("/a/x" + "ü" * 60, "x" + "ü" * 49),
+    ],
+)
+def test_a_job_is_named_after_its_first_path(path, name):
+    assert _name_after(path) == name

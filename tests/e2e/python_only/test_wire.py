@@ -1,0 +1,254 @@
+"""Bytes are compared with those that doc/protocol.md shows or MessagePack defines."""
+
+import datetime
+import decimal
+import enum
+import pathlib
+import re
+import struct
+
+import msgpack
+import numpy as np
+import pytest
+
+import lighterd
+from lighterd import wire
+
+PROTOCOL = pathlib.Path(__file__).parents[3] / "doc" / "protocol.md"
+
+
+def packed(value, key="x"):
+    """The bytes of `value`, cut out of a frame of outputs."""
+    frame = b"".join(wire.pack_request(1, "write", {}, {key: value}))
+    assert frame[:4] == struct.pack(">I", len(frame) - 4)
+    head = b"\x94\x00\x01\xa5write\x81\xa7outputs\x81" + msgpack.packb(key)
+    assert frame[4:].startswith(head)
+    return frame[4 + len(head) :]
+
+
+def unpacked(value):
+    return msgpack.unpackb(packed(value), strict_map_key=False)
+
+
+def test_ping_is_the_example_of_the_document():
+    shown = re.search(r"^(00 00 00 [0-9a-f ]+?) *\.*$", PROTOCOL.read_text(), re.M)
+
+    frame = b"".join(wire.pack_request(1, "ping", {}))
+
+    assert frame[4:] == bytes.fromhex(shown[1])[4:] == b"\x94\x00\x01\xa4ping\x80"
+
+
+def test_a_write_is_one_map_with_outputs_last():
+    params = {"job": 3, "seq": 1, "batch_idx": 0, "dataloader_idx": 0}
+
+    frame = b"".join(wire.pack_request(7, "write", params, {"id": ["a", "b"]}))
+
+    assert msgpack.unpackb(frame[4:]) == [
+        0,
+        7,
+        "write",
+        {**params, "outputs": {"id": ["a", "b"]}},
+    ]
+
+
+def test_a_tensor_is_a_map_of_type_shape_and_little_endian_bytes():
+    array = np.arange(6, dtype="<f4").reshape(2, 3)
+
+    assert packed(array) == (
+        b"\x84"
+        b"\xa2nd\xc3"
+        b"\xa4type\xa3<f4"
+        b"\xa5shape\x92\x02\x03"
+        b"\xa4data\xc4\x18" + array.tobytes()
+    )
+
+
+@pytest.mark.parametrize("n", [0, 255, 256, 4095, 4096, 65535, 65536])
+def test_bytes_of_any_length_have_messagepacks_shortest_header(n):
+    array = np.full(n, 7, np.uint8)
+
+    assert packed(array).endswith(b"\xa4data" + msgpack.packb(array.tobytes()))
+
+
+def test_big_tensors_are_lent_and_small_ones_gathered():
+    big, small = np.zeros(1 << 20, np.uint8), np.zeros(8, np.uint8)
+
+    buffers = wire.pack_request(1, "write", {}, {"a": small, "b": big, "c": small})
+
+    assert [type(each) for each in buffers] == [bytearray, memoryview, bytearray]
+    assert np.shares_memory(np.asarray(buffers[1]), big)
+
+
+@pytest.mark.parametrize(
+    "name", "|b1 |u1 |i1 <i2 <u2 <i4 <u4 <i8 <u8 <f2 <f4 <f8 <c8 <c16".split()
+)
+def test_every_type_of_the_document_has_its_name_and_bytes(name):
+    array = np.array([[0, 1], [1, 0]]).astype(name)
+
+    for given in (array, array.astype(array.dtype.newbyteorder(">"))):
+        tensor = unpacked(given)
+        assert tensor["type"] == name
+        assert tensor["data"] == array.tobytes()
+
+
+def test_strided_arrays_are_sent_row_major():
+    array = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+
+    for view in (array.T, array[:, ::-1], array[..., ::2], np.asfortranarray(array)):
+        tensor = unpacked(view)
+        assert tensor["shape"] == list(view.shape)
+        assert tensor["data"] == view.tobytes()
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (1, 1)])
+def test_scalars_and_empty_arrays_keep_their_shape(shape):
+    tensor = unpacked(np.zeros(shape))
+
+    assert tensor["shape"] == list(shape)
+    assert len(tensor["data"]) == 8 * int(np.prod(shape))
+
+
+def test_torch_tensors_are_as_numpy_arrays():
+    torch = pytest.importorskip("torch")
+    base = torch.arange(6, dtype=torch.float32).reshape(2, 3)
+
+    for given in (base, base.T, base.clone().requires_grad_(), base[0, 0], base[:0]):
+        assert packed(given) == packed(given.detach().numpy())
+
+
+def test_complex_views_of_torch_are_resolved():
+    torch = pytest.importorskip("torch")
+    values = torch.tensor([1 + 2j, 3 - 4j])
+
+    assert unpacked(values.conj())["data"] == np.array([1 - 2j, 3 + 4j], "c8").tobytes()
+    assert unpacked(values.conj().imag)["data"] == np.array([-2, 4], "f4").tobytes()
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (2, 2)])
+def test_bfloat16_is_sent_as_its_bits(shape):
+    torch = pytest.importorskip("torch")
+    values = torch.full(shape, 1.5, dtype=torch.bfloat16).t()
+
+    tensor = unpacked(values)
+
+    assert tensor["type"] == "bfloat16"
+    assert tensor["shape"] == list(shape)
+    assert tensor["data"] == b"\xc0\x3f" * values.numel()
+
+
+def test_a_list_of_tensors_is_a_list_of_tensor_values():
+    a, b = np.zeros((2, 2), np.uint8), np.ones(3, np.float32)
+
+    assert packed([a, b]) == b"\x92" + packed(a) + packed(b)
+
+
+def test_arrays_of_text_dates_and_objects_are_lists():
+    assert unpacked(np.array(["a", "bc"])) == ["a", "bc"]
+    assert unpacked(np.array(["a", 1, None], object)) == ["a", 1, None]
+    assert unpacked(np.array(["2020-01-02"], "M8[ns]"))[0].startswith("2020-01-02")
+
+
+NATIVE = [
+    None,
+    True,
+    0,
+    -(2**63),
+    2**64 - 1,
+    0.1,
+    float("inf"),
+    "ü",
+    b"\x00\xff",
+    [1, [2.5, None]],
+    {"a": {"b": [1]}, 3: 4},
+]
+
+
+@pytest.mark.parametrize("value", NATIVE)
+def test_what_messagepack_knows_is_sent_as_it_is(value):
+    assert packed(value) == msgpack.packb(value)
+    assert packed([value, value]) == msgpack.packb([value, value])
+
+
+class Colour(enum.Enum):
+    RED = "r"
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Loud(str):
+    def __str__(self):
+        return self.upper()
+
+
+class Thing:
+    def __str__(self):
+        return "a thing"
+
+
+FOREIGN = [
+    (1, "a"),
+    {"p": (1, 2)},
+    [1, (2, 3)],
+    pathlib.Path("/a/b"),
+    decimal.Decimal("1.10"),
+    datetime.datetime(2020, 1, 2, 3, 4, 5),
+    2**64,
+    -(2**63) - 1,
+    Colour.RED,
+    Level.HIGH,
+    Thing(),
+    np.float32(0.1),
+    np.float64(0.1),
+    np.int64(7),
+    np.bool_(True),
+    {1, 2},
+    1 + 2j,
+]
+
+
+@pytest.mark.parametrize("cell", FOREIGN, ids=repr)
+def test_a_cell_that_messagepack_does_not_know_is_its_text(cell):
+    assert unpacked([1, cell, "z"]) == [1, str(cell), "z"]
+    assert unpacked((cell,)) == [str(cell)]
+
+
+def test_a_scalar_for_all_samples_is_a_cell():
+    assert unpacked(pathlib.Path("/a")) == "/a"
+
+
+def test_a_kind_of_text_is_the_text_that_csv_writes():
+    assert unpacked([Loud("a"), np.str_("b"), Thing()]) == ["a", "b", "a thing"]
+
+
+def test_other_sequences_are_lists():
+    assert unpacked((1, 2)) == [1, 2]
+    assert unpacked(range(3)) == [0, 1, 2]
+
+
+def test_a_failure_leaves_nothing_behind_in_the_next_frame():
+    with pytest.raises(UnicodeEncodeError):
+        packed(["fine", "\ud800"])
+
+    assert unpacked(["fine"]) == ["fine"]
+
+
+@pytest.mark.parametrize("value", [np.zeros(2000, np.uint8), ["x" * 100] * 20])
+def test_a_frame_over_the_limit_is_refused(value):
+    with pytest.raises(lighterd.LimitError, match="max_frame_bytes, 1000"):
+        wire.pack_request(1, "write", {}, {"x": value}, max_bytes=1000)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 1000])
+def test_frames_split_anywhere_are_the_same_frames(size):
+    messages = [[1, 1, None, {}], [1, 300, None, {"text": "x" * 40}], [1, 2, {}, None]]
+    bodies = [msgpack.packb(message) for message in messages]
+    stream = b"".join(struct.pack(">I", len(body)) + body for body in bodies)
+
+    reader = wire.FrameReader()
+    read = []
+    for start in range(0, len(stream), size):
+        read += reader.feed(stream[start : start + size])
+
+    assert read == messages
