@@ -57,8 +57,9 @@ background_ready(int fd, const char *log_path, struct lighter_error *err)
             close(null);
         return lighter_fail_os(err, errnum, "open the log '%s'", log_path);
     }
-    if (chdir("/") < 0) { /* keeps no file system busy; where it fails it keeps one */
-    }
+    /* keep no file system busy, unless the socket's name is relative to this place */
+    if (log_path[0] == '/' && chdir("/") < 0)
+        return lighter_fail_os(err, errno, "change to /");
     dup2(null, STDIN_FILENO);
     dup2(null, STDOUT_FILENO);
     dup2(log, STDERR_FILENO);

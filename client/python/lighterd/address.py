@@ -20,7 +20,7 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 def resolve(told: Optional[PathLike] = None) -> str:
     """The socket's path. ValueError where it does not fit a socket address."""
-    path = os.fspath(told) if told else _default()
+    path = os.path.abspath(told) if told else _default()
     n_bytes = len(os.fsencode(path))
     if n_bytes > MAX_BYTES:
         raise ValueError(
@@ -36,9 +36,9 @@ def _default() -> str:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime:
         return os.path.join(runtime, "lighterd", "lighterd.sock")
-    if os.getuid() == 0 or os.path.exists(SYSTEM_SOCKET):
+    if os.geteuid() == 0 or os.path.exists(SYSTEM_SOCKET):
         return SYSTEM_SOCKET
-    directory = f"/tmp/lighterd-{os.getuid()}"
+    directory = f"/tmp/lighterd-{os.geteuid()}"
     _check_private(directory)
     return os.path.join(directory, "lighterd.sock")
 
@@ -51,9 +51,9 @@ def _check_private(directory: str) -> None:
         return  # nobody listens yet; the daemon makes it
     if (
         not stat.S_ISDIR(found.st_mode)
-        or found.st_uid != os.getuid()
+        or found.st_uid != os.geteuid()
         or stat.S_IMODE(found.st_mode) != 0o700
     ):
         raise ConnectionError(
-            f"{directory} must be a directory of user {os.getuid()} with mode 0700"
+            f"{directory} must be a directory of user {os.geteuid()} with mode 0700"
         )

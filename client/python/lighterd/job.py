@@ -7,6 +7,7 @@ used by the one thread that uses the connection.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections import deque
@@ -127,9 +128,13 @@ class Job:
 
 
 def _name_after(path: str) -> str:
-    """The last part of `path`, as far as a job may be called so."""
-    base = os.path.basename(os.path.abspath(path))
-    name = "".join(c if c.isprintable() else "_" for c in base) or "_"
-    if name.startswith("."):
-        name = "_" + name[1:]
-    return name.encode()[:NAME_MAX_BYTES].decode(errors="ignore")
+    """The last part of `path`, and a digest of the whole.
+
+    Two runs that write `predictions.csv` in two directories are two jobs.
+    """
+    path = os.path.abspath(path)
+    base = "".join(c if c.isprintable() else "_" for c in os.path.basename(path))
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
+    room = NAME_MAX_BYTES - len(digest) - 1
+    stem = base.lstrip(".").encode(errors="replace")[:room].decode(errors="ignore")
+    return f"{stem or '_'}-{digest}"

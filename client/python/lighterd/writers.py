@@ -81,7 +81,7 @@ def _check_csv(keys: List[str], outputs: Outputs) -> None:
             f"CsvWriter: none of the configured keys {keys} were found in outputs. "
             f"Available keys in outputs: {list(outputs.keys())}"
         )
-    counts = {key: samples.count(outputs[key]) for key in present}
+    counts = {key: _count_rows(outputs[key]) for key in present}
     expected = next((n for n in counts.values() if n is not None), 1)
     for key, n in counts.items():
         if n is not None and n != expected:
@@ -90,10 +90,15 @@ def _check_csv(keys: List[str], outputs: Outputs) -> None:
                 f"expected {expected}, but found {n} for key '{key}'."
             )
     for key in keys:
-        if key not in outputs:
+        if key not in outputs and expected:
             raise KeyError(
                 f"CsvWriter expected key '{key}' in outputs but it was missing."
             )
+
+
+def _count_rows(value: Any) -> Optional[int]:
+    """None where `value` stands in every row: a scalar, or a 0-d tensor."""
+    return None if getattr(value, "ndim", 1) == 0 else samples.count(value)
 
 
 def check_file(value_key: str, name_key: Optional[str], outputs: Outputs) -> None:

@@ -11,7 +11,7 @@ def nowhere(monkeypatch, tmp_path):
     """Neither a runtime directory, nor root, nor a system socket."""
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setattr(address, "SYSTEM_SOCKET", str(tmp_path / "system.sock"))
-    monkeypatch.setattr(os, "getuid", lambda: 4242)
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
 
 
 def test_what_is_told_wins(monkeypatch, tmp_path):
@@ -36,7 +36,7 @@ def test_the_runtime_directory_counts_unless_it_is_empty(nowhere, monkeypatch):
 
 
 def test_root_uses_the_system_socket(nowhere, monkeypatch):
-    monkeypatch.setattr(os, "getuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
 
     assert address.resolve() == address.SYSTEM_SOCKET
 
@@ -80,7 +80,7 @@ def test_a_directory_that_others_may_have_made_is_an_error(tmp_path, make):
 
 def test_a_directory_of_another_user_is_an_error(tmp_path, monkeypatch):
     tmp_path.chmod(0o700)
-    monkeypatch.setattr(os, "getuid", lambda: os.geteuid() + 1)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
 
     with pytest.raises(lighterd.ConnectionError, match="mode 0700"):
         address._check_private(str(tmp_path))

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import socket
 import struct
 import threading
@@ -212,16 +213,23 @@ def test_a_forked_child_leaves_the_connection_alone(play):
 
 
 @pytest.mark.parametrize(
-    "path, name",
+    "path, stem",
     [
         ("out/predictions.csv", "predictions.csv"),
         ("masks/", "masks"),
-        ("/a/.hidden", "_hidden"),
+        ("/a/.hidden", "hidden"),
         ("/a/b\nc", "b_c"),
         ("/", "_"),
-        ("/a/" + "ü" * 60, "ü" * 50),
-        ("/a/x" + "ü" * 60, "x" + "ü" * 49),
+        ("/a/" + "ü" * 60, "ü" * 45),
+        ("/a/x" + "ü" * 60, "x" + "ü" * 45),
     ],
 )
-def test_a_job_is_named_after_its_first_path(path, name):
-    assert _name_after(path) == name
+def test_a_job_is_named_after_its_first_path(path, stem):
+    name = _name_after(path)
+
+    assert re.fullmatch(re.escape(stem) + "-[0-9a-f]{8}", name)
+    assert len(name.encode()) <= 100
+
+
+def test_two_tables_of_one_name_in_two_directories_are_two_jobs():
+    assert _name_after("a/predictions.csv") != _name_after("b/predictions.csv")

@@ -46,7 +46,7 @@ def test_csv_without_one_key_names_it():
     )
 
 
-@pytest.mark.parametrize("pred", [[1.0], np.zeros(1), np.array(0.0)])
+@pytest.mark.parametrize("pred", [[1.0], np.zeros(1)])
 def test_csv_with_lengths_that_differ_names_the_key(pred):
     with pytest.raises(ValueError) as excinfo:
         TABLE.check({"id": ["a", "b"], "pred": pred})
@@ -90,8 +90,13 @@ def test_torch_tensors_count_like_arrays():
     torch = pytest.importorskip("torch")
     TABLE.check({"id": ["a", "b"], "pred": torch.zeros(2, 5)})
 
-    with pytest.raises(ValueError, match="found 1 for key 'pred'"):
-        TABLE.check({"id": ["a", "b"], "pred": torch.tensor(1.0)})
+    with pytest.raises(ValueError, match="found 3 for key 'pred'"):
+        TABLE.check({"id": ["a", "b"], "pred": torch.zeros(3)})
+
+
+def test_a_scalar_stands_in_every_row():
+    TABLE.check({"id": ["a", "b"], "pred": np.array(1.0)})
+    TABLE.check({"id": np.array(7), "pred": 1.0})
 
 
 def test_options_are_those_of_the_document():
