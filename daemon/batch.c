@@ -53,6 +53,16 @@ parse_outputs(struct batch *batch, const msgpack_object *params,
     return 0;
 }
 
+/* The frame, and each object twice: as msgpack-c and as plugins see it. A list of small
+ * numbers takes thirty times the bytes that it had on the wire.
+ */
+static size_t
+memory_of(const struct message *message)
+{
+    return message->frame.size +
+           message->n_objects * (sizeof(msgpack_object) + sizeof(struct lighter_value));
+}
+
 int
 batch_new(struct batch **ret_batch, struct message *message, struct reply *reply,
           unsigned n_streams, struct lighter_error *err)
@@ -75,7 +85,7 @@ batch_new(struct batch **ret_batch, struct message *message, struct reply *reply
         return r;
     }
     batch->n_waiting = n_streams;
-    batch->charge = batch->message.frame.size;
+    batch->charge = memory_of(&batch->message);
     batch->reply = reply_take(reply);
     peer_charge(batch->reply.peer, batch->charge);
     *ret_batch = batch;

@@ -55,16 +55,18 @@ close_handle(uv_handle_t *handle)
         uv_close(handle, NULL);
 }
 
-/* All that was here has been written: say goodbye, and the loop has nothing left. */
+/* All batches have been written: let go of everybody. The loop ends by itself when the
+ * last worker has come back; the timer watches over that, but does not keep it alive.
+ */
 static void
-finish(struct daemon *daemon)
+say_goodbye(struct daemon *daemon)
 {
-    daemon->drained = true;
+    daemon->said_goodbye = true;
     conn_close_all(daemon);
     close_handle((uv_handle_t *)&daemon->sigterm);
     close_handle((uv_handle_t *)&daemon->sigint);
     close_handle((uv_handle_t *)&daemon->idle);
-    close_handle((uv_handle_t *)&daemon->drain);
+    uv_unref((uv_handle_t *)&daemon->drain);
 }
 
 static bool
@@ -87,9 +89,9 @@ on_drain_tick(uv_timer_t *timer)
     struct daemon *daemon = timer->data;
     uint64_t waited_s = (uv_now(&daemon->loop) - daemon->stopped_at) / 1000;
 
-    if (!is_working(daemon))
-        finish(daemon);
-    else if (waited_s >= (uint64_t)daemon->settings->drain_s)
+    if (!daemon->said_goodbye && !is_working(daemon))
+        say_goodbye(daemon);
+    if (waited_s >= (uint64_t)daemon->settings->drain_s)
         uv_stop(&daemon->loop);
 }
 
@@ -217,11 +219,13 @@ daemon_run(struct daemon *daemon)
     log_info("listening socket=%s threads=%u writers=%zu encoders=%zu",
              daemon->listener.address.sun_path, daemon->n_threads,
              daemon->registry.n_writers, daemon->registry.n_encoders);
+    if (uv_run(&daemon->loop, UV_RUN_DEFAULT) != 0) {
+        log_error("not all was written within %d s", (int)daemon->settings->drain_s);
+        return false;
+    }
+    close_handle((uv_handle_t *)&daemon->drain);
     uv_run(&daemon->loop, UV_RUN_DEFAULT);
-    if (!daemon->drained)
-        log_error("not all batches were written within %d s",
-                  (int)daemon->settings->drain_s);
-    return daemon->drained;
+    return true;
 }
 
 void

@@ -28,7 +28,7 @@ struct daemon {
     uv_timer_t idle;     /* until nobody has come for so long */
     uv_timer_t drain;    /* until batches have had their time */
     uint64_t stopped_at; /* uv_now(), ms */
-    bool stopping, drained;
+    bool stopping, said_goodbye;
 };
 
 /* Plugins, loop, socket. After it returned 0 clients are served as soon as the loop

@@ -14,7 +14,7 @@ job_state_name(const struct job *job)
                                         "published", "failed", "interrupted",
                                         "aborted"};
 
-    return names[job->state == JOB_OPEN ? job->doom : job->state];
+    return names[job->doom != JOB_OPEN ? job->doom : job->state];
 }
 
 /* ---- the end of all hopes ---- */

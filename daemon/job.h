@@ -89,8 +89,9 @@ struct job {
     struct jobs *jobs;
     char name[JOB_NAME_MAX + 1];
     char stage[16];
-    enum job_state state; /* JOB_OPEN with a `doom` other than JOB_OPEN: no way back */
-    enum job_state doom;
+    enum job_state state;
+    enum job_state
+        doom; /* what it will end as for certain; JOB_OPEN: still undecided */
     uint32_t world_size, n_outputs;
     uint32_t n_ended;           /* ranks */
     uint32_t n_connected;       /* ranks opening, open or closing */

@@ -168,6 +168,7 @@ job_over(struct job *job, enum job_state state)
 
     job->state = state;
     if (state == JOB_PUBLISHED) {
+        job->error.code = LIGHTER_OK; /* a rank may have failed to open before */
         jobs->n_published++;
         job_answer_published(job);
         log_info("published job=%s stage=%s samples=%" PRIu64 " bytes=%" PRIu64,
@@ -189,21 +190,34 @@ job_over(struct job *job, enum job_state state)
         jobs->on_idle(jobs->data);
 }
 
+/* The last thing on a worker: publish where that is still possible, and let go. */
 static void
-run_publish(uv_work_t *work)
+run_last(uv_work_t *work)
 {
     struct job *job = work->data;
 
-    job->work_result = publish_run(job, &job->error);
+    job->work_result = job->doom == JOB_OPEN ? publish_run(job, &job->error) : 0;
+    publish_close(job);
 }
 
 static void
-after_publish(uv_work_t *work, int status)
+after_last(uv_work_t *work, int status)
 {
     struct job *job = work->data;
 
     (void)status;
-    job_over(job, job->work_result < 0 ? JOB_FAILED : JOB_PUBLISHED);
+    if (job->doom != JOB_OPEN)
+        job_over(job, job->doom);
+    else
+        job_over(job, job->work_result < 0 ? JOB_FAILED : JOB_PUBLISHED);
+}
+
+static void
+finish(struct job *job)
+{
+    job->state = JOB_PUBLISHING;
+    if (uv_queue_work(job->jobs->loop, &job->work, run_last, after_last) < 0)
+        abort(); /* only for a NULL callback: a bug of ours */
 }
 
 void
@@ -211,17 +225,13 @@ job_settle(struct job *job)
 {
     if (job->state != JOB_OPEN || job->n_connected)
         return;
-    if (job->doom != JOB_OPEN) {
-        job_over(job, job->doom);
-    } else if (job->n_ended == job->world_size) {
-        job->state = JOB_PUBLISHING;
-        if (uv_queue_work(job->jobs->loop, &job->work, run_publish, after_publish) < 0)
-            abort(); /* only for a NULL callback: a bug of ours */
-    } else if (job->n_ended == 0 && STAILQ_EMPTY(&job->parked)) {
+    if (job->doom == JOB_OPEN && job->n_ended == 0 && STAILQ_EMPTY(&job->parked)) {
+        job->doom = JOB_FAILED; /* nobody could open it */
         if (job->error.code == LIGHTER_OK)
             lighter_fail(&job->error, LIGHTER_E_STATE, "nobody has opened it");
-        job_over(job, JOB_FAILED);
     }
+    if (job->doom != JOB_OPEN || job->n_ended == job->world_size)
+        finish(job);
 }
 
 /* ---- the beginning ---- */
@@ -313,7 +323,7 @@ describe_replaced(struct jobs *jobs, const struct job_spec *spec)
     struct job *past = find(&jobs->past, spec);
     char *text;
 
-    if (!past || (past->state != JOB_INTERRUPTED && past->state != JOB_ABORTED))
+    if (!past || past->state == JOB_PUBLISHED || past->n_batches == 0)
         return NULL;
     if (asprintf(&text, "%s. What it left is replaced.", past->error.message) < 0)
         return NULL;
@@ -387,13 +397,16 @@ admit(const struct job *job, const struct job_spec *spec, const struct peer *pee
       struct lighter_error *err)
 {
     const struct rank *rank;
-    int r = check_same(job, spec, err);
+    int r;
 
+    if (job->state == JOB_PUBLISHING)
+        return ADMIT_LATER;
+    rank = spec->rank < job->world_size ? &job->ranks[spec->rank] : NULL;
+    if (rank && (rank->state == RANK_ENDED || rank->state == RANK_CLOSING))
+        return admit_again(job, rank, peer);
+    r = check_same(job, spec, err);
     if (r < 0)
         return r;
-    rank = &job->ranks[spec->rank];
-    if (rank->state == RANK_ENDED || rank->state == RANK_CLOSING)
-        return admit_again(job, rank, peer);
     if (rank->state == RANK_OPENING || rank->state == RANK_OPEN)
         return lighter_fail(err, LIGHTER_E_STATE,
                             "rank %u of job '%s' is taken by %s (pid %" PRId64 ")",
@@ -446,13 +459,13 @@ take_seat(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
 
     if (r < 0)
         return r;
-    if (r == ADMIT_ANEW) {
-        if (job) {
-            lighter_fail(&job->error, LIGHTER_E_STATE,
-                         "job '%s' was interrupted: not all of its ranks came.",
-                         job->name);
-            job_over(job, JOB_INTERRUPTED);
-        }
+    if (r == ADMIT_ANEW && job) {
+        job->doom = JOB_INTERRUPTED;
+        lighter_fail(&job->error, LIGHTER_E_STATE,
+                     "job '%s' is not published: not all of its ranks came", job->name);
+        job_answer_waiting(job, &job->error);
+        finish(job);
+    } else if (r == ADMIT_ANEW) {
         r = create(jobs, spec, &job, err);
         if (r < 0)
             return r;

@@ -83,3 +83,15 @@ publish_run(struct job *job, struct lighter_error *err)
         error_wrap(err, r, "publish '%s'", job->outputs[i - 1].writer.target);
     return r;
 }
+
+void
+publish_close(struct job *job)
+{
+    for (uint32_t i = 0; i < job->world_size; i++)
+        for (uint32_t j = 0; job->ranks[i].streams && j < job->n_outputs; j++)
+            shard_close(&job->ranks[i].streams[j].shard);
+    for (uint32_t i = 0; i < job->n_outputs; i++) {
+        table_done(&job->outputs[i].table);
+        files_done(&job->outputs[i].files);
+    }
+}

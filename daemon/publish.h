@@ -1,6 +1,6 @@
 /* publish.h - what a job does to the disk as a whole: first directories, last names.
  *
- * Both functions run on a worker while nothing else of the job runs: they may read all
+ * All functions run on a worker while nothing else of the job runs: they may read all
  * of the job, and write its tables and files.
  */
 #ifndef DAEMON_PUBLISH_H
@@ -18,5 +18,8 @@ int publish_prepare(struct job *job, struct lighter_error *err);
  * Return: 0; -errno, `err` names the path.
  */
 int publish_run(struct job *job, struct lighter_error *err);
+
+/* Close what the job holds open; on some file systems that takes its time. */
+void publish_close(struct job *job);
 
 #endif

@@ -83,7 +83,8 @@ fail_at(struct lighter_error *err, size_t offset, const char *what)
 }
 
 int
-check_object(const uint8_t *data, size_t size, struct lighter_error *err)
+check_object(const uint8_t *data, size_t size, uint64_t *ret_n_objects,
+             struct lighter_error *err)
 {
     uint64_t open[CHECK_MAX_DEPTH]; /* objects still to come in each open container */
     uint64_t n_objects = 1;
@@ -117,5 +118,7 @@ check_object(const uint8_t *data, size_t size, struct lighter_error *err)
     } while (depth);
     if (at != size)
         return fail_at(err, at, "bytes left over after the object");
+    if (ret_n_objects)
+        *ret_n_objects = n_objects;
     return 0;
 }

@@ -16,9 +16,11 @@
 #define CHECK_MAX_OBJECTS ((uint64_t)1 << 22)
 
 /* Exactly one object of at most CHECK_MAX_OBJECTS, nothing left over, every count and
- * length within the bytes that are left, no extension types.
- * Return: 0; -EPROTO, and `err` names the offset.
+ * length within the bytes that are left, no extension types. *ret_n_objects (may be
+ * NULL) is the number of objects in all, what memory the unpacked ones take follows
+ * from. Return: 0; -EPROTO, and `err` names the offset.
  */
-int check_object(const uint8_t *data, size_t size, struct lighter_error *err);
+int check_object(const uint8_t *data, size_t size, uint64_t *ret_n_objects,
+                 struct lighter_error *err);
 
 #endif

@@ -101,7 +101,8 @@ message_parse(struct message *ret_message, struct frame *frame,
 
     *ret_message = (struct message){.frame = *frame};
     *frame = (struct frame){0};
-    r = check_object(ret_message->frame.data, ret_message->frame.size, err);
+    r = check_object(ret_message->frame.data, ret_message->frame.size,
+                     &ret_message->n_objects, err);
     if (r == 0)
         r = unpack(ret_message, &root, err);
     if (r == 0)
@@ -194,7 +195,8 @@ message_finish(struct message_out *out, struct frame *ret_frame,
     size_t size = out->buffer.size - FRAME_HEAD_SIZE;
 
     if (out->buffer.size < FRAME_HEAD_SIZE || size > UINT32_MAX ||
-        check_object((uint8_t *)out->buffer.data + FRAME_HEAD_SIZE, size, NULL) < 0) {
+        check_object((uint8_t *)out->buffer.data + FRAME_HEAD_SIZE, size, NULL, NULL) <
+            0) {
         message_out_done(out);
         return fail_nomem(err);
     }

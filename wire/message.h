@@ -19,6 +19,7 @@ struct message {
     const msgpack_object *params; /* requests: a map */
     const msgpack_object *error;  /* responses: a map, or NULL */
     const msgpack_object *result; /* responses: a map, or NULL */
+    uint64_t n_objects;           /* in the frame */
     struct frame frame;           /* owned: the bytes that all of this points into */
     msgpack_zone *zone;           /* owned: the objects; more may be put into it */
 };
