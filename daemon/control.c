@@ -94,10 +94,10 @@ handle_jobs(struct daemon *daemon, const msgpack_object *params, struct reply *r
     msgpack_pack_map(&out.packer, 1);
     pack_key(&out.packer, "jobs");
     msgpack_pack_array(&out.packer, jobs->n_past + jobs->n_live);
-    TAILQ_FOREACH(job, &jobs->past, link)
-    pack_job(&out, daemon, job);
-    TAILQ_FOREACH(job, &jobs->live, link)
-    pack_job(&out, daemon, job);
+    TAILQ_FOREACH (job, &jobs->past, link)
+        pack_job(&out, daemon, job);
+    TAILQ_FOREACH (job, &jobs->live, link)
+        pack_job(&out, daemon, job);
     reply_send(reply, &out);
     return 0;
 }

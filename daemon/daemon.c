@@ -76,9 +76,9 @@ is_working(const struct daemon *daemon)
 
     if (daemon->quota.used)
         return true;
-    TAILQ_FOREACH(job, &daemon->jobs.live, link)
-    if (job->state == JOB_PREPARING || job->state == JOB_PUBLISHING)
-        return true;
+    TAILQ_FOREACH (job, &daemon->jobs.live, link)
+        if (job->state == JOB_PREPARING || job->state == JOB_PUBLISHING)
+            return true;
     return false;
 }
 

@@ -279,9 +279,9 @@ find(struct job_list *list, const struct job_spec *spec)
 {
     struct job *job;
 
-    TAILQ_FOREACH_REVERSE(job, list, job_list, link)
-    if (strcmp(job->name, spec->name) == 0 && strcmp(job->stage, spec->stage) == 0)
-        return job;
+    TAILQ_FOREACH_REVERSE (job, list, job_list, link)
+        if (strcmp(job->name, spec->name) == 0 && strcmp(job->stage, spec->stage) == 0)
+            return job;
     return NULL;
 }
 
@@ -307,12 +307,12 @@ check_target(struct jobs *jobs, const struct job_spec *spec, uint32_t index,
             return lighter_fail(err, LIGHTER_E_PARAMS,
                                 "two writers of the job make the table '%s'",
                                 writer->target);
-    TAILQ_FOREACH(job, &jobs->live, link)
-    for (uint32_t i = 0; i < job->n_outputs; i++)
-        if (makes_table(&job->outputs[i].writer, writer->target))
-            return lighter_fail(err, LIGHTER_E_STATE,
-                                "'%s' is being written by job '%s' (%s)",
-                                writer->target, job->name, job->stage);
+    TAILQ_FOREACH (job, &jobs->live, link)
+        for (uint32_t i = 0; i < job->n_outputs; i++)
+            if (makes_table(&job->outputs[i].writer, writer->target))
+                return lighter_fail(err, LIGHTER_E_STATE,
+                                    "'%s' is being written by job '%s' (%s)",
+                                    writer->target, job->name, job->stage);
     return 0;
 }
 
@@ -440,13 +440,13 @@ jobs_unpark(struct job *job, const struct seat *seat)
 {
     struct parked_open *parked;
 
-    STAILQ_FOREACH(parked, &job->parked, link)
-    if (parked->seat == seat) {
-        STAILQ_REMOVE(&job->parked, parked, parked_open, link);
-        parked_free(parked);
-        job_settle(job);
-        return true;
-    }
+    STAILQ_FOREACH (parked, &job->parked, link)
+        if (parked->seat == seat) {
+            STAILQ_REMOVE(&job->parked, parked, parked_open, link);
+            parked_free(parked);
+            job_settle(job);
+            return true;
+        }
     return false;
 }
 

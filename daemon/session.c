@@ -292,11 +292,11 @@ find_seat(struct session *session, const msgpack_object *params, struct seat **r
 
     if (r < 0)
         return r;
-    STAILQ_FOREACH(entry, &session->seats, link)
-    if (entry->seat.handle == handle) {
-        *ret_seat = &entry->seat;
-        return 0;
-    }
+    STAILQ_FOREACH (entry, &session->seats, link)
+        if (entry->seat.handle == handle) {
+            *ret_seat = &entry->seat;
+            return 0;
+        }
     return lighter_fail(err, LIGHTER_E_STATE,
                         "handle %" PRId64 " is not open on this connection", handle);
 }

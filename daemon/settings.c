@@ -200,8 +200,7 @@ store_all(struct settings *settings, const char *path, const char *text, json_t 
     if (!json_is_object(root))
         return lighter_fail(err, LIGHTER_E_PARAMS, "%s:1: expected an object, {...}",
                             path);
-    json_object_foreach(root, key, value)
-    {
+    json_object_foreach (root, key, value) {
         r = store_json(settings, key, value, err);
         if (r < 0)
             return error_wrap(err, r, "%s:%d", path, line_of(text, key));

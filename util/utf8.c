@@ -63,6 +63,24 @@ utf8_valid(const char *text, size_t size)
     return true;
 }
 
+void
+utf8_repair(char *text)
+{
+    uint8_t *p = (uint8_t *)text;
+    size_t left = strlen(text);
+
+    while (left) {
+        size_t step = character(p, left);
+
+        if (!step) {
+            *p = '?';
+            step = 1;
+        }
+        p += step;
+        left -= step;
+    }
+}
+
 bool
 utf8_printable(const char *text, size_t size)
 {

@@ -8,6 +8,9 @@
 /* No overlong forms, no surrogates, nothing above U+10FFFF. Any thread. */
 bool utf8_valid(const char *text, size_t size);
 
+/* Put a '?' for each byte that is not part of a character. */
+void utf8_repair(char *text);
+
 /* Valid, and without control characters (C0, DEL, C1): fit for names and for logs. */
 bool utf8_printable(const char *text, size_t size);
 

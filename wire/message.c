@@ -2,6 +2,7 @@
 #include "wire/message.h"
 
 #include "util/error.h"
+#include "util/utf8.h"
 #include "wire/check.h"
 
 static int
@@ -193,12 +194,16 @@ message_finish(struct message_out *out, struct frame *ret_frame,
                struct lighter_error *err)
 {
     size_t size = out->buffer.size - FRAME_HEAD_SIZE;
+    int r;
 
-    if (out->buffer.size < FRAME_HEAD_SIZE || size > UINT32_MAX ||
-        check_object((uint8_t *)out->buffer.data + FRAME_HEAD_SIZE, size, NULL, NULL) <
-            0) {
+    if (out->buffer.size <= FRAME_HEAD_SIZE || size > UINT32_MAX)
+        r = fail_nomem(err);
+    else
+        r = check_object((uint8_t *)out->buffer.data + FRAME_HEAD_SIZE, size, NULL,
+                         err);
+    if (r < 0) {
         message_out_done(out);
-        return fail_nomem(err);
+        return error_wrap(err, r, "pack a message");
     }
     frame_head((uint8_t *)out->buffer.data, (uint32_t)size);
     ret_frame->size = out->buffer.size;
@@ -206,13 +211,31 @@ message_finish(struct message_out *out, struct frame *ret_frame,
     return 0;
 }
 
+/* Words that were cut, and paths that are in no encoding, must not make a bad string.
+ */
+static void
+pack_repaired(msgpack_packer *packer, const char *text)
+{
+    char *copy = strdup(text);
+
+    if (!copy) {
+        msgpack_pack_nil(packer);
+        return;
+    }
+    utf8_repair(copy);
+    msgpack_pack_str_with_body(packer, copy, strlen(copy));
+    free(copy);
+}
+
 void
 pack_text(msgpack_packer *packer, const char *text)
 {
-    if (text)
+    if (!text)
+        msgpack_pack_nil(packer);
+    else if (utf8_valid(text, strlen(text)))
         msgpack_pack_str_with_body(packer, text, strlen(text));
     else
-        msgpack_pack_nil(packer);
+        pack_repaired(packer, text);
 }
 
 void

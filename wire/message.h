@@ -48,12 +48,15 @@ void message_pack_error(struct message_out *out, uint32_t id,
 void message_out_done(struct message_out *out);
 
 /* The whole frame, owned by the caller: free(ret_frame->data). `out` is done.
- * Return: 0; -ENOMEM where packing ran out of memory.
+ * Return: 0; -ENOMEM; -EPROTO where packing ran out of memory on its way, or what was
+ *         packed is more than one map or over the limits of check_object().
  */
 int message_finish(struct message_out *out, struct frame *ret_frame,
                    struct lighter_error *err);
 
-/* Packing, a key and its value at a time. `text` may be NULL: nil. */
+/* Packing, a key and its value at a time. `text` may be NULL: nil. Where it is not
+ * UTF-8 its bad bytes become '?'.
+ */
 void pack_key(msgpack_packer *packer, const char *key);
 void pack_text(msgpack_packer *packer, const char *text);
 void pack_key_text(msgpack_packer *packer, const char *key, const char *text);

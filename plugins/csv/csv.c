@@ -266,7 +266,7 @@ csv_write(void *state, const struct lighter_task *task, struct lighter_output *o
 static const struct lighter_writer csv_writer = {
     .size = sizeof(struct lighter_writer),
     .name = "csv",
-    .summary = "One table of comma-separated values, as Python's csv module writes it",
+    .summary = "one table of comma-separated values, as Python's csv module writes it",
     .kind = LIGHTER_KIND_TABLE,
     .threads = LIGHTER_THREADS_ORDERED,
     .options = csv_option_table,

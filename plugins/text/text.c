@@ -130,7 +130,7 @@ text_encode(const void *options, const struct lighter_value *sample,
 static const struct lighter_encoder text_encoder = {
     .size = sizeof(struct lighter_encoder),
     .name = "text",
-    .summary = "The text that Python's str() gives",
+    .summary = "the text that Python's str() gives",
     .options = text_option_table,
     .options_size = sizeof(struct text_options),
     .encode = text_encode,

@@ -1,0 +1,209 @@
+/* client.c - a connection from hello to its end, and control methods.
+ * See lighter/client.h.
+ */
+#include "client/c/client.h"
+
+#include "config.h"
+
+#include "client/c/answer.h"
+#include "client/c/jsonwire.h"
+#include "util/error.h"
+#include "wire/address.h"
+#include "wire/params.h"
+
+#include <unistd.h>
+
+#define PROTOCOL_VERSION 1
+
+/* ---- hello --------------------------------------------------------------------- */
+
+static int
+pack_hello(struct session *session, const char *client_name, struct frame *ret_frame,
+           struct lighter_error *err)
+{
+    struct message_out out;
+
+    message_begin_request(&out, session->next_id, "hello");
+    msgpack_pack_map(&out.packer, 3);
+    pack_key_int(&out.packer, "protocol", PROTOCOL_VERSION);
+    pack_key_text(&out.packer, "client",
+                  client_name ? client_name : "liblighter " PACKAGE_VERSION);
+    pack_key_int(&out.packer, "pid", getpid());
+    return message_finish(&out, ret_frame, err);
+}
+
+static int
+read_limits(const msgpack_object *result, struct lighter_hello *hello,
+            struct lighter_error *err)
+{
+    int64_t protocol;
+    int r = params_required(params_int(result, "protocol", PROTOCOL_VERSION,
+                                       PROTOCOL_VERSION, &protocol, err),
+                            "protocol", err);
+
+    if (r == 0)
+        r = params_required(params_int(result, "pid", 0, INT32_MAX, &hello->pid, err),
+                            "pid", err);
+    if (r == 0)
+        r = params_required(params_int(result, "max_frame_bytes", 1, UINT32_MAX,
+                                       &hello->max_frame_bytes, err),
+                            "max_frame_bytes", err);
+    if (r == 0)
+        r = params_required(params_int(result, "max_client_bytes", 1, INT64_MAX / 2,
+                                       &hello->max_client_bytes, err),
+                            "max_client_bytes", err);
+    return r;
+}
+
+static int
+read_hello(struct lighter_client *client, const msgpack_object *result,
+           struct lighter_error *err)
+{
+    msgpack_object_str server;
+    int r = read_limits(result, &client->hello, err);
+
+    if (r == 0)
+        r = params_required(params_string(result, "server", &server, err), "server",
+                            err);
+    if (r < 0)
+        return answer_malformed("hello", err);
+    client->server = strndup(server.ptr, server.size);
+    if (!client->server)
+        return fail_nomem(err);
+    client->hello.server = client->server;
+    client->hello.socket_path = client->address.sun_path;
+    client->session.max_frame_bytes = (size_t)client->hello.max_frame_bytes;
+    client->session.max_client_bytes = (size_t)client->hello.max_client_bytes;
+    return 0;
+}
+
+static int
+fail_unserved(const struct lighter_client *client, struct lighter_error *err)
+{
+    lighter_fail(err, LIGHTER_E_OS,
+                 "lighterd on %s closed the connection without an answer: it serves "
+                 "only root and the user that it runs as, or has no descriptors left",
+                 client->address.sun_path);
+    if (err)
+        err->errnum = ECONNRESET;
+    return -ECONNRESET;
+}
+
+static int
+say_hello(struct lighter_client *client, const char *client_name,
+          struct lighter_error *err)
+{
+    struct message answer;
+    struct frame frame;
+    int r = pack_hello(&client->session, client_name, &frame, err);
+
+    if (r == 0)
+        r = session_call(&client->session, &frame, &answer, err); /* takes */
+    if (r == -ECONNRESET)
+        return fail_unserved(client, err);
+    if (r < 0)
+        return r == -ECONNREFUSED ? -EIO : r; /* somebody did listen */
+    r = read_hello(client, answer.result, err);
+    message_done(&answer);
+    return r;
+}
+
+/* ---- connection ---------------------------------------------------------------- */
+
+/* `socket_path` is what the user said, or NULL. */
+static void
+add_hint(const char *socket_path, struct lighter_error *err)
+{
+    size_t used = err ? strlen(err->message) : 0;
+
+    if (err)
+        snprintf(err->message + used, sizeof err->message - used,
+                 "; start one: `lighterd%s%s`", socket_path ? " --socket " : "",
+                 socket_path ? socket_path : "");
+}
+
+int
+lighter_connect(struct lighter_client **ret_client, const char *socket_path,
+                const char *client_name, struct lighter_error *err)
+{
+    struct lighter_client *client = calloc(1, sizeof *client);
+    int r;
+
+    if (!client)
+        return fail_nomem(err);
+    client->session.channel.fd = -1;
+    r = address_find(socket_path, &client->address, err);
+    if (r == 0)
+        r = session_open(&client->session, &client->address, err);
+    if (r == -ECONNREFUSED)
+        add_hint(socket_path, err);
+    if (r == 0)
+        r = say_hello(client, client_name, err);
+    if (r < 0)
+        lighter_disconnect(client);
+    else
+        *ret_client = client;
+    return r;
+}
+
+struct lighter_client *
+lighter_disconnect(struct lighter_client *client)
+{
+    if (client) {
+        session_close(&client->session);
+        jobs_free(client->jobs);
+        message_done(&client->opened);
+        free(client->server);
+        free(client);
+    }
+    return NULL;
+}
+
+const struct lighter_hello *
+lighter_hello(const struct lighter_client *client)
+{
+    return &client->hello;
+}
+
+int
+lighter_fd(const struct lighter_client *client)
+{
+    return client->session.channel.fd;
+}
+
+/* ---- control ------------------------------------------------------------------- */
+
+static int
+pack_control(struct session *session, const char *method, const char *params_json,
+             struct frame *ret_frame, struct lighter_error *err)
+{
+    struct message_out out;
+    json_t *params;
+    int r = jsonwire_parse(params_json, JSON_OBJECT, "params_json", &params, err);
+
+    if (r < 0)
+        return r;
+    message_begin_request(&out, session->next_id, method);
+    jsonwire_pack(&out.packer, params);
+    json_decref(params);
+    return message_finish(&out, ret_frame, err);
+}
+
+int
+lighter_control(struct lighter_client *client, const char *method,
+                const char *params_json, char **ret_result_json,
+                struct lighter_error *err)
+{
+    struct message answer;
+    struct frame frame;
+    int r = pack_control(&client->session, method, params_json ? params_json : "{}",
+                         &frame, err);
+
+    if (r == 0)
+        r = session_call(&client->session, &frame, &answer, err); /* takes */
+    if (r < 0)
+        return r;
+    r = jsonwire_text(answer.result, ret_result_json, err);
+    message_done(&answer);
+    return r == -EPROTO ? answer_malformed(method, err) : r;
+}

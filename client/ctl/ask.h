@@ -1,0 +1,28 @@
+/* ask.h - one question to the daemon; what goes wrong is said on stderr. */
+#ifndef CTL_ASK_H
+#define CTL_ASK_H
+
+#include "client/ctl/options.h"
+
+#include <jansson.h>
+#include <lighter/client.h>
+
+/* *ret_client is owned. Return: CTL_DONE; CTL_NO_DAEMON; CTL_FAILED. */
+enum ctl_exit ask_connect(const struct options *options,
+                          struct lighter_client **ret_client);
+
+/* On a connection that is there. `params_json` may be NULL. *ret_result, an object, is
+ * owned: json_decref(). Return: CTL_DONE; CTL_FAILED.
+ */
+enum ctl_exit ask_on(struct lighter_client *client, const char *method,
+                     const char *params_json, json_t **ret_result);
+
+/* Connect, ask, disconnect. */
+enum ctl_exit ask(const struct options *options, const char *method,
+                  const char *params_json, json_t **ret_result);
+
+/* The array under `key` of a result, lent; NULL, and it is said, where there is none.
+ */
+const json_t *ask_rows(const json_t *result, const char *key);
+
+#endif

@@ -1,0 +1,93 @@
+/* main.c - lighterctl: look at a running lighterd, and end it. */
+#include "client/ctl/verbs.h"
+
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void
+print_help(void)
+{
+    puts("usage: lighterctl [--socket PATH] [--json] VERB ...\n"
+         "\n"
+         "Looks at a running lighterd, and ends it.\n"
+         "\n"
+         "verbs (lighterctl VERB --help has more on each):");
+    for (size_t i = 0; verbs[i]; i++)
+        printf("  %-12s %s\n", verbs[i]->name, verbs[i]->summary);
+    puts("\n"
+         "options, before or after the verb:\n"
+         "  --socket PATH      where the daemon listens; else $LIGHTERD_SOCKET, else\n"
+         "                     the usual places (see lighterctl(1))\n"
+         "  --json             print JSON, for scripts\n"
+         "  --timeout SECONDS  shutdown: how long to wait for the end (30)\n"
+         "  -h, --help         this text, or a verb's\n"
+         "  -V, --version      which lighterctl this is\n"
+         "\n"
+         "exit codes: 0 done, 1 the daemon refused, 2 wrong usage, 3 no daemon "
+         "listens.");
+}
+
+static enum ctl_exit
+fail_unknown(const char *name)
+{
+    const char *nearest = verbs_nearest(name);
+
+    if (nearest)
+        complain("unknown verb '%s'; did you mean '%s'?", name, nearest);
+    else
+        complain("unknown verb '%s'; see lighterctl --help", name);
+    return CTL_USAGE;
+}
+
+static enum ctl_exit
+run_verb(const struct verb *verb, const struct options *options)
+{
+    if (options->argument && !verb->takes_argument) {
+        complain("'%s' takes no argument, got '%s'", verb->name, options->argument);
+        return CTL_USAGE;
+    }
+    if (options->has_timeout && !verb->takes_timeout) {
+        complain("'%s' takes no --timeout", verb->name);
+        return CTL_USAGE;
+    }
+    return verb->run(options);
+}
+
+static enum ctl_exit
+run(const struct options *options)
+{
+    const struct verb *verb = options->verb ? verbs_find(options->verb) : NULL;
+
+    if (options->version)
+        puts("lighterctl " PACKAGE_VERSION);
+    else if (options->verb && !verb)
+        return fail_unknown(options->verb);
+    else if (options->help && verb)
+        fputs(verb->help, stdout);
+    else if (options->help)
+        print_help();
+    else if (verb)
+        return run_verb(verb, options);
+    else {
+        complain("a verb is missing; see lighterctl --help");
+        return CTL_USAGE;
+    }
+    return CTL_DONE;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct options options;
+    enum ctl_exit done = options_parse(argc, argv, &options);
+
+    if (done == CTL_DONE)
+        done = run(&options);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        complain("write the output: %m");
+        return CTL_FAILED;
+    }
+    return done;
+}

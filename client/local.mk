@@ -1,0 +1,83 @@
+# liblighter: the C client. It holds the codec (and with it util/), and shows only what
+# the map names.
+lib_LTLIBRARIES += liblighter.la
+lighterinclude_HEADERS += include/lighter/client.h
+pkgconfig_DATA += client/c/liblighter.pc
+EXTRA_DIST += client/c/liblighter.map
+liblighter_la_SOURCES = client/c/answer.c client/c/answer.h client/c/channel.c \
+	client/c/channel.h client/c/client.c client/c/client.h client/c/job.c \
+	client/c/jsonwire.c client/c/jsonwire.h client/c/outputs.c client/c/outputs.h \
+	client/c/session.c client/c/session.h
+liblighter_la_CPPFLAGS = $(AM_CPPFLAGS) $(MSGPACK_CFLAGS) $(JANSSON_CFLAGS)
+liblighter_la_LIBADD = libwire.la $(JANSSON_LIBS)
+liblighter_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -no-undefined \
+	-Wl,--version-script=$(top_srcdir)/client/c/liblighter.map
+EXTRA_liblighter_la_DEPENDENCIES = client/c/liblighter.map
+
+# lighterctl: all but main() in a library, for the tests.
+noinst_LTLIBRARIES += libctl.la
+libctl_la_SOURCES = client/ctl/ask.c client/ctl/ask.h client/ctl/options.c \
+	client/ctl/options.h client/ctl/output.c client/ctl/output.h \
+	client/ctl/verb_jobs.c client/ctl/verb_ping.c client/ctl/verb_plugins.c \
+	client/ctl/verb_shutdown.c client/ctl/verb_status.c client/ctl/verbs.c \
+	client/ctl/verbs.h
+libctl_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+libctl_la_LIBADD = libutil.la liblighter.la $(JANSSON_LIBS)
+
+bin_PROGRAMS += lighterctl
+lighterctl_SOURCES = client/ctl/main.c
+lighterctl_LDADD = libctl.la
+dist_man_MANS += doc/lighterctl.1
+
+noinst_PROGRAMS += examples/c/predict
+examples_c_predict_SOURCES = examples/c/predict.c
+examples_c_predict_LDADD = liblighter.la
+
+# The Python client, where `make install` finds a Python. `pip install ./client/python`
+# does the same for one environment.
+if HAVE_PYTHON
+lighterdpythondir = $(pythondir)/lighterd
+lighterdpython_PYTHON = $(lighterd_python)
+endif
+lighterd_python = client/python/lighterd/__init__.py \
+	client/python/lighterd/address.py client/python/lighterd/callbacks.py \
+	client/python/lighterd/connection.py client/python/lighterd/errors.py \
+	client/python/lighterd/job.py client/python/lighterd/launch.py \
+	client/python/lighterd/local.py client/python/lighterd/registry.py \
+	client/python/lighterd/run.py client/python/lighterd/samples.py \
+	client/python/lighterd/session.py client/python/lighterd/tensor.py \
+	client/python/lighterd/wire.py client/python/lighterd/writers.py
+EXTRA_DIST += $(lighterd_python) client/python/README.md client/python/lighterd/py.typed \
+	client/python/pyproject.toml
+
+if HAVE_CHECK
+client_tests = tests/unit/test_client tests/unit/test_client_answers \
+	tests/unit/test_client_outputs
+ctl_tests = tests/unit/test_ctl_options tests/unit/test_ctl_output
+check_PROGRAMS += $(client_tests) $(ctl_tests)
+TESTS += $(client_tests) $(ctl_tests)
+
+client_test_flags = $(AM_CPPFLAGS) $(MSGPACK_CFLAGS) $(CHECK_CFLAGS)
+client_test_libs = liblighter.la libunit.la $(MSGPACK_LIBS) $(CHECK_LIBS)
+tests_unit_test_client_SOURCES = tests/unit/test_client.c tests/unit/client_peer.c \
+	tests/unit/client_peer.h
+tests_unit_test_client_CPPFLAGS = $(client_test_flags)
+tests_unit_test_client_LDADD = $(client_test_libs)
+tests_unit_test_client_answers_SOURCES = tests/unit/test_client_answers.c \
+	tests/unit/client_peer.c tests/unit/client_peer.h
+tests_unit_test_client_answers_CPPFLAGS = $(client_test_flags)
+tests_unit_test_client_answers_LDADD = $(client_test_libs)
+tests_unit_test_client_outputs_SOURCES = tests/unit/test_client_outputs.c \
+	tests/unit/client_peer.c tests/unit/client_peer.h
+tests_unit_test_client_outputs_CPPFLAGS = $(client_test_flags)
+tests_unit_test_client_outputs_LDADD = $(client_test_libs)
+
+ctl_test_flags = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
+ctl_test_libs = libctl.la libunit.la $(JANSSON_LIBS) $(CHECK_LIBS)
+tests_unit_test_ctl_options_SOURCES = tests/unit/test_ctl_options.c
+tests_unit_test_ctl_options_CPPFLAGS = $(ctl_test_flags)
+tests_unit_test_ctl_options_LDADD = $(ctl_test_libs)
+tests_unit_test_ctl_output_SOURCES = tests/unit/test_ctl_output.c
+tests_unit_test_ctl_output_CPPFLAGS = $(ctl_test_flags)
+tests_unit_test_ctl_output_LDADD = $(ctl_test_libs)
+endif

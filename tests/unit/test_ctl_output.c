@@ -1,0 +1,142 @@
+/* test_ctl_output.c - what lighterctl prints. */
+#include "tests/unit/unit.h"
+
+#include "client/ctl/output.h"
+
+#include <stdlib.h>
+
+static void
+assert_text(char *text, const char *expected) /* takes */
+{
+    ck_assert_str_eq(text, expected);
+    free(text);
+}
+
+START_TEST(text_that_a_terminal_could_obey_is_shown_as_numbers)
+{
+    assert_text(printable("plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80"),
+                "plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80");
+    assert_text(printable("\x1b[2J\n\t\x7f"), "\\x1b[2J\\x0a\\x09\\x7f");
+    assert_text(printable("\xc2\x9b"), "\\xc2\\x9b");
+    assert_text(printable("\xff/\xe2\x82"), "\\xff/\\xe2\\x82");
+    assert_text(printable(""), "");
+}
+END_TEST
+
+START_TEST(sizes_are_short)
+{
+    assert_text(format_size(0), "0 B");
+    assert_text(format_size(1023), "1023 B");
+    assert_text(format_size(1024), "1.0 KiB");
+    assert_text(format_size(1048524), "1023.9 KiB");
+    assert_text(format_size(1048575), "1.0 MiB");
+    assert_text(format_size((uint64_t)5 << 29), "2.5 GiB");
+    assert_text(format_size(UINT64_MAX), "16.0 EiB");
+}
+END_TEST
+
+START_TEST(durations_are_short)
+{
+    assert_text(format_duration(0), "0.0 s");
+    assert_text(format_duration(9.94), "9.9 s");
+    assert_text(format_duration(9.96), "10 s");
+    assert_text(format_duration(59.6), "1 min 0 s");
+    assert_text(format_duration(200), "3 min 20 s");
+    assert_text(format_duration(11520), "3 h 12 min");
+    assert_text(format_duration(270000), "3 d 3 h");
+    assert_text(format_duration(1e300), "11574074074 d 1 h");
+}
+END_TEST
+
+static const struct field fields[] = {{"NAME", "name", show_text, FIELD_LEFT},
+                                      {"BYTES", "bytes", show_size, FIELD_RIGHT},
+                                      {"ok", "ok", show_flag, FIELD_LEFT},
+                                      {"error", "error", show_text, FIELD_NOTE},
+                                      {NULL, NULL, NULL, 0}};
+
+/* What `json` prints, as a table or a block; returns owned. */
+static char *
+print(const char *text, void (*output)(FILE *, const struct field *, const json_t *))
+{
+    json_t *json = json_loads(text, 0, NULL);
+    size_t size;
+    char *printed;
+    FILE *file = open_memstream(&printed, &size);
+
+    ck_assert_ptr_nonnull(json);
+    output(file, fields, json);
+    fclose(file);
+    json_decref(json);
+    return printed;
+}
+
+START_TEST(columns_are_aligned_and_lines_end_in_no_blanks)
+{
+    char *printed = print("[{\"name\": \"\xc3\xa4\xc3\xb6\xc3\xbc\", \"bytes\": 5,"
+                          "  \"ok\": true, \"error\": null},"
+                          " {\"name\": \"masks\", \"bytes\": 10240, \"ok\": false,"
+                          "  \"error\": \"disk\\nfull\"}]",
+                          output_table);
+
+    assert_text(printed, "NAME      BYTES  ok\n"
+                         "\xc3\xa4\xc3\xb6\xc3\xbc         5 B  yes\n"
+                         "masks  10.0 KiB  no\n"
+                         "  error: disk\\x0afull\n");
+}
+END_TEST
+
+START_TEST(values_of_other_types_are_shown_and_not_trusted)
+{
+    char *printed = print("[{\"name\": {\"a\": [1]}, \"bytes\": -1, \"ok\": 1},"
+                          " {\"name\": null, \"bytes\": \"x\"}, 7]",
+                          output_table);
+
+    assert_text(printed, "NAME       BYTES  ok\n"
+                         "{\"a\":[1]}     -1  1\n"
+                         "-              x  -\n"
+                         "-              -  -\n");
+}
+END_TEST
+
+START_TEST(a_block_has_a_line_for_each_field)
+{
+    char *printed =
+        print("{\"name\": \"x\", \"bytes\": 1, \"ok\": true}", output_block);
+
+    assert_text(printed, "NAME   x\n"
+                         "BYTES  1 B\n"
+                         "ok     yes\n"
+                         "error  -\n");
+}
+END_TEST
+
+START_TEST(json_is_sorted_indented_and_ascii)
+{
+    json_t *json = json_loads("{\"b\": [1], \"a\": \"\xc3\xa4\"}", 0, NULL);
+    size_t size;
+    char *printed;
+    FILE *file = open_memstream(&printed, &size);
+
+    output_json(file, json);
+    fclose(file);
+
+    assert_text(printed, "{\n  \"a\": \"\\u00E4\",\n  \"b\": [\n    1\n  ]\n}\n");
+    json_decref(json);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("ctl_output");
+    TCase *tcase = unit_case(suite, "output");
+
+    tcase_add_test(tcase, text_that_a_terminal_could_obey_is_shown_as_numbers);
+    tcase_add_test(tcase, sizes_are_short);
+    tcase_add_test(tcase, durations_are_short);
+    tcase_add_test(tcase, columns_are_aligned_and_lines_end_in_no_blanks);
+    tcase_add_test(tcase, values_of_other_types_are_shown_and_not_trusted);
+    tcase_add_test(tcase, a_block_has_a_line_for_each_field);
+    tcase_add_test(tcase, json_is_sorted_indented_and_ascii);
+    return unit_main(suite);
+}
