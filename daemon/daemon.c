@@ -65,6 +65,7 @@ say_goodbye(struct daemon *daemon)
     conn_close_all(daemon);
     close_handle((uv_handle_t *)&daemon->sigterm);
     close_handle((uv_handle_t *)&daemon->sigint);
+    close_handle((uv_handle_t *)&daemon->sighup);
     close_handle((uv_handle_t *)&daemon->idle);
     uv_unref((uv_handle_t *)&daemon->drain);
 }
@@ -174,9 +175,10 @@ init_loop(struct daemon *daemon)
         abort(); /* no descriptors at the very start */
     uv_signal_init(&daemon->loop, &daemon->sigterm);
     uv_signal_init(&daemon->loop, &daemon->sigint);
+    uv_signal_init(&daemon->loop, &daemon->sighup);
     uv_timer_init(&daemon->loop, &daemon->idle);
     uv_timer_init(&daemon->loop, &daemon->drain);
-    daemon->sigterm.data = daemon->sigint.data = daemon;
+    daemon->sigterm.data = daemon->sigint.data = daemon->sighup.data = daemon;
     daemon->idle.data = daemon->drain.data = daemon;
     daemon->started_at = uv_now(&daemon->loop);
 }
@@ -215,6 +217,7 @@ daemon_run(struct daemon *daemon)
 {
     uv_signal_start(&daemon->sigterm, on_signal, SIGTERM);
     uv_signal_start(&daemon->sigint, on_signal, SIGINT);
+    uv_signal_start(&daemon->sighup, on_signal, SIGHUP); /* the terminal is gone */
     daemon_check_idle(daemon);
     log_info("listening socket=%s threads=%u writers=%zu encoders=%zu",
              daemon->listener.address.sun_path, daemon->n_threads,

@@ -24,7 +24,7 @@ struct daemon {
     unsigned n_conns;
     unsigned n_threads;
     uint64_t started_at; /* uv_now(), ms */
-    uv_signal_t sigterm, sigint;
+    uv_signal_t sigterm, sigint, sighup;
     uv_timer_t idle;     /* until nobody has come for so long */
     uv_timer_t drain;    /* until batches have had their time */
     uint64_t stopped_at; /* uv_now(), ms */

@@ -250,7 +250,7 @@ csv_write(void *state, const struct lighter_task *task, struct lighter_output *o
     struct cell_writer cells;
     int r = 0;
 
-    find_columns(csv, task->batch->outputs); /* check() may have seen a later batch */
+    find_columns(csv, task->batch->outputs);
     cell_writer_init(&cells, task->services, task->services->sink(output),
                      csv->n_keys == 1);
     for (uint64_t i = 0; r == 0 && i < task->count; i++)
