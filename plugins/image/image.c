@@ -1,8 +1,8 @@
-/* image.c - the encoder `image_2d`: one image as a PNG file.
+/* image.c - the encoders `image_2d` and `image_3d`: one image as a PNG file.
  *
  * In: a tensor. Out: a file that lighter's writer of this name would have made, but
- * for its compression: which shapes and dtypes are an image is decided here, what a
- * pixel is in pixels.c, what a file is in png.c. Workers of the pool, any number at
+ * for its compression: which channels and sides an image can have is decided here, what
+ * a pixel is in pixels.c, what a file is in png.c. Workers of the pool, any number at
  * once.
  */
 #include "config.h"
@@ -33,26 +33,6 @@ static const struct lighter_option image_options[] = {
     {.name = NULL},
 };
 
-/* A tensor of `ndim` dimensions, CHW or, if there are more, one with slices that are
- * stacked from top to bottom: they lie so in memory.
- */
-static int
-check_values(const char *name, const struct lighter_value *sample, uint32_t ndim,
-             const char *axes, struct lighter_error *err)
-{
-    if (sample->type != LIGHTER_TENSOR)
-        return lighter_fail(err, LIGHTER_E_TYPE, "%s expects a tensor, got %s", name,
-                            lighter_type_name(sample->type));
-    if (sample->as.tensor.ndim != ndim) /* lighter's message */
-        return lighter_fail(err, LIGHTER_E_VALUE,
-                            "write_%s expects a %uD tensor (%s), got %u dimensions.",
-                            name, ndim, axes, sample->as.tensor.ndim);
-    if (!pixels_take(sample->as.tensor.dtype))
-        return lighter_fail(err, LIGHTER_E_TYPE, "%s expects real numbers, got %s",
-                            name, lighter_dtype_name(sample->as.tensor.dtype));
-    return 0;
-}
-
 static int
 check_sides(const char *name, const struct pixels *pixels, struct lighter_error *err)
 {
@@ -72,25 +52,35 @@ check_sides(const char *name, const struct pixels *pixels, struct lighter_error 
 }
 
 static int
+encode(const char *name, const char *axes, const struct image_options *options,
+       const struct lighter_value *sample, struct lighter_sink *sink,
+       const struct lighter_services *services, struct lighter_error *err)
+{
+    struct pixels pixels;
+    int r;
+
+    r = pixels_view(&pixels, name, axes, sample, err);
+    if (r == 0)
+        r = check_sides(name, &pixels, err);
+    if (r < 0)
+        return r;
+    return png_write(&pixels, (int)options->compression, sink, services, err);
+}
+
+static int
 image_2d_encode(const void *options, const struct lighter_value *sample,
                 struct lighter_sink *sink, const struct lighter_services *services,
                 struct lighter_error *err)
 {
-    const struct image_options *image = options;
-    const struct lighter_tensor *tensor = &sample->as.tensor;
-    int r;
+    return encode("image_2d", "CHW", options, sample, sink, services, err);
+}
 
-    r = check_values("image_2d", sample, 3, "CHW", err);
-    if (r < 0)
-        return r;
-
-    const struct pixels pixels = {tensor->data, tensor->dtype, tensor->shape[0],
-                                  tensor->shape[1], tensor->shape[2]};
-
-    r = check_sides("image_2d", &pixels, err);
-    if (r < 0)
-        return r;
-    return png_write(&pixels, (int)image->compression, sink, services, err);
+static int
+image_3d_encode(const void *options, const struct lighter_value *sample,
+                struct lighter_sink *sink, const struct lighter_services *services,
+                struct lighter_error *err)
+{
+    return encode("image_3d", "CDHW", options, sample, sink, services, err);
 }
 
 static const struct lighter_encoder image_2d = {
@@ -102,7 +92,16 @@ static const struct lighter_encoder image_2d = {
     .encode = image_2d_encode,
 };
 
-static const struct lighter_encoder *const encoders[] = {&image_2d, NULL};
+static const struct lighter_encoder image_3d = {
+    .size = sizeof(struct lighter_encoder),
+    .name = "image_3d",
+    .summary = "the slices of a tensor (CDHW), stacked, as a PNG image",
+    .options = image_options,
+    .options_size = sizeof(struct image_options),
+    .encode = image_3d_encode,
+};
+
+static const struct lighter_encoder *const encoders[] = {&image_2d, &image_3d, NULL};
 
 const struct lighter_plugin lighter_plugin = {
     LIGHTER_PLUGIN_HEADER,

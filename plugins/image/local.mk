@@ -1,4 +1,4 @@
-# The encoder `image_2d`.
+# The encoders `image_2d` and `image_3d`.
 if PLUGIN_IMAGE
 plugin_LTLIBRARIES += plugins/image.la
 plugins_image_la_SOURCES = plugins/image/image.c plugins/image/pixels.c \

@@ -71,10 +71,43 @@ static void (*const to_floats[LIGHTER_N_DTYPES])(const uint8_t *, float *) = {
     [LIGHTER_FLOAT64] = float64_to_floats,
 };
 
-bool
-pixels_take(uint32_t dtype)
+static bool
+takes(uint32_t dtype)
 {
     return dtype < LIGHTER_N_DTYPES && to_floats[dtype];
+}
+
+/* Rows of all slices. A tensor without values may have any lengths beside the 0. */
+static uint64_t
+count_rows(const struct lighter_tensor *tensor)
+{
+    uint64_t n_rows = 1;
+
+    for (uint32_t i = 1; i + 1 < tensor->ndim; i++)
+        if (__builtin_mul_overflow(n_rows, tensor->shape[i], &n_rows))
+            return UINT64_MAX;
+    return n_rows;
+}
+
+int
+pixels_view(struct pixels *ret_pixels, const char *name, const char *axes,
+            const struct lighter_value *sample, struct lighter_error *err)
+{
+    const struct lighter_tensor *tensor = &sample->as.tensor;
+
+    if (sample->type != LIGHTER_TENSOR)
+        return lighter_fail(err, LIGHTER_E_TYPE, "%s expects a tensor, got %s", name,
+                            lighter_type_name(sample->type));
+    if (tensor->ndim != strlen(axes)) /* lighter's message */
+        return lighter_fail(err, LIGHTER_E_VALUE,
+                            "write_%s expects a %zuD tensor (%s), got %u dimensions.",
+                            name, strlen(axes), axes, tensor->ndim);
+    if (!takes(tensor->dtype))
+        return lighter_fail(err, LIGHTER_E_TYPE, "%s expects real numbers, got %s",
+                            name, lighter_dtype_name(tensor->dtype));
+    *ret_pixels = (struct pixels){tensor->data, tensor->dtype, tensor->shape[0],
+                                  count_rows(tensor), tensor->shape[tensor->ndim - 1]};
+    return 0;
 }
 
 /* Clamp and scale. Floats are compared by their bits: those that are not negative are

@@ -1,4 +1,6 @@
-/* test_image.c - the encoder `image_2d`: pixels, read back by libspng's decoder. */
+/* test_image.c - the encoders `image_2d` and `image_3d`: pixels, read back by libspng's
+ * decoder.
+ */
 #include "tests/unit/unit.h"
 
 #include "daemon/sink.h"
@@ -7,6 +9,8 @@
 #include <spng.h>
 #include <stdlib.h>
 
+static const struct lighter_encoder *image_2d, *image_3d;
+static const struct lighter_encoder *encoder; /* of the two, the one that is tested */
 static struct lighter_sink sink;
 static struct lighter_error err;
 static struct {
@@ -17,6 +21,9 @@ static struct {
 static void
 set_up(void)
 {
+    image_2d = lighter_plugin.encoders[0];
+    image_3d = lighter_plugin.encoders[1];
+    encoder = image_2d;
     options.compression = 1;
     sink_init(&sink);
     err = (struct lighter_error)LIGHTER_ERROR_INIT;
@@ -32,8 +39,7 @@ static int
 encode(struct lighter_value value)
 {
     sink_clear(&sink);
-    return lighter_plugin.encoders[0]->encode(&options, &value, &sink, &unit_services,
-                                              &err);
+    return encoder->encode(&options, &value, &sink, &unit_services, &err);
 }
 
 /* The pixels of the image that a value becomes; returns owned. */
@@ -173,11 +179,15 @@ END_TEST
 
 /* ---- images -------------------------------------------------------------------- */
 
-/* An image whose pixels all differ from their neighbours, in CHW, not aligned. */
+/* An image whose pixels all differ from their neighbours, in CHW or, if `depth` is not
+ * 0, in CDHW, not aligned. `height` is that of all slices.
+ */
 static void
-expect_image(uint64_t channels, uint64_t height, uint64_t width, uint8_t color_type)
+expect_stack(uint64_t channels, uint64_t depth, uint64_t height, uint64_t width,
+             uint8_t color_type)
 {
-    const uint64_t shape[] = {channels, height, width};
+    const uint64_t flat[] = {channels, height, width};
+    const uint64_t deep[] = {channels, depth, depth ? height / depth : 0, width};
     size_t n = channels * height * width;
     char *room = malloc(n * sizeof(float) + 1), *values = room + 1;
     struct spng_ihdr header;
@@ -188,7 +198,10 @@ expect_image(uint64_t channels, uint64_t height, uint64_t width, uint8_t color_t
 
         memcpy(values + i * sizeof value, &value, sizeof value);
     }
-    pixels = pixels_of(unit_tensor(LIGHTER_FLOAT32, 3, shape, values), &header);
+    encoder = depth ? image_3d : image_2d;
+    pixels = pixels_of(
+        unit_tensor(LIGHTER_FLOAT32, depth ? 4 : 3, depth ? deep : flat, values),
+        &header);
     ck_assert_uint_eq(header.width, width);
     ck_assert_uint_eq(header.height, height);
     ck_assert_uint_eq(header.bit_depth, 8);
@@ -204,11 +217,26 @@ expect_image(uint64_t channels, uint64_t height, uint64_t width, uint8_t color_t
     free(room);
 }
 
+static void
+expect_image(uint64_t channels, uint64_t height, uint64_t width, uint8_t color_type)
+{
+    expect_stack(channels, 0, height, width, color_type);
+}
+
 START_TEST(planes_become_channels)
 {
     expect_image(1, 20, 30, SPNG_COLOR_TYPE_GRAYSCALE);
     expect_image(3, 20, 30, SPNG_COLOR_TYPE_TRUECOLOR);
     expect_image(4, 20, 30, SPNG_COLOR_TYPE_TRUECOLOR_ALPHA);
+}
+END_TEST
+
+START_TEST(slices_are_stacked_from_top_to_bottom)
+{
+    expect_stack(1, 1, 7, 30, SPNG_COLOR_TYPE_GRAYSCALE);
+    expect_stack(1, 4, 20, 30, SPNG_COLOR_TYPE_GRAYSCALE);
+    expect_stack(3, 5, 20, 130, SPNG_COLOR_TYPE_TRUECOLOR);
+    expect_stack(4, 20, 20, 30, SPNG_COLOR_TYPE_TRUECOLOR_ALPHA);
 }
 END_TEST
 
@@ -267,6 +295,30 @@ START_TEST(what_is_not_an_image_is_refused)
 }
 END_TEST
 
+START_TEST(what_is_not_a_stack_of_slices_is_refused)
+{
+    const uint64_t shape[] = {2, 1, 1, 1}, none[] = {1, 0, 5, 5};
+    const uint64_t endless[] = {1, (uint64_t)1 << 40, (uint64_t)1 << 40, 0};
+    const float values[2] = {0};
+
+    encoder = image_3d;
+    expect_refusal(unit_int(3), LIGHTER_E_TYPE,
+                   "image_3d expects a tensor, got an int");
+    expect_refusal(unit_tensor(LIGHTER_FLOAT32, 3, shape, values), LIGHTER_E_VALUE,
+                   "write_image_3d expects a 4D tensor (CDHW), got 3 dimensions.");
+    expect_refusal(unit_tensor(LIGHTER_COMPLEX64, 4, shape, values), LIGHTER_E_TYPE,
+                   "image_3d expects real numbers, got complex64");
+    expect_refusal(unit_tensor(LIGHTER_FLOAT32, 4, shape, values), LIGHTER_E_VALUE,
+                   "image_3d expects 1 (grey), 3 (RGB) or 4 (RGBA) channels, got 2");
+    expect_refusal(unit_tensor(LIGHTER_FLOAT32, 4, none, NULL), LIGHTER_E_VALUE,
+                   "image_3d expects a height and a width of 1 to 2147483647, got 0 x "
+                   "5");
+    expect_refusal(unit_tensor(LIGHTER_FLOAT32, 4, endless, NULL), LIGHTER_E_VALUE,
+                   "image_3d expects a height and a width of 1 to 2147483647, got "
+                   "18446744073709551615 x 0");
+}
+END_TEST
+
 START_TEST(images_without_pixels_or_with_too_many_in_a_row_are_refused)
 {
     const uint64_t flat[] = {3, 0, 5}, thin[] = {1, 5, 0};
@@ -315,7 +367,7 @@ START_TEST(wherever_memory_ends_the_error_says_so)
         n_calls_left = n;
         sink_clear(&sink);
         err = (struct lighter_error)LIGHTER_ERROR_INIT;
-        r = lighter_plugin.encoders[0]->encode(&options, &value, &sink, &scarce, &err);
+        r = encoder->encode(&options, &value, &sink, &scarce, &err);
         ck_assert_int_eq(r < 0 ? err.errnum : ENOMEM, ENOMEM);
         ck_assert(n > 0 || r == -ENOMEM);
     }
@@ -338,11 +390,13 @@ main(void)
 
     tcase_add_checked_fixture(image, set_up, tear_down);
     tcase_add_test(image, planes_become_channels);
+    tcase_add_test(image, slices_are_stacked_from_top_to_bottom);
     tcase_add_test(image, rows_of_any_length_are_whole);
     tcase_add_test(image, compression_changes_the_size_and_not_the_pixels);
 
     tcase_add_checked_fixture(refusal, set_up, tear_down);
     tcase_add_test(refusal, what_is_not_an_image_is_refused);
+    tcase_add_test(refusal, what_is_not_a_stack_of_slices_is_refused);
     tcase_add_test(refusal,
                    images_without_pixels_or_with_too_many_in_a_row_are_refused);
     tcase_add_test(refusal, a_dtype_of_a_newer_daemon_is_refused);
