@@ -147,9 +147,7 @@ on_answer(void *data, struct frame *frame)
 static void
 on_room(void *data)
 {
-    struct conn *conn = data;
-
-    conn_resume_paused(conn->daemon);
+    conn_resume_paused(data);
 }
 
 /* ---- requests ---- */
@@ -222,6 +220,8 @@ on_ready(uv_poll_t *poll, int status, int events)
 
     if (r == 0 && events & UV_WRITABLE)
         r = send_answers(conn);
+    if (r == 0)
+        r = handle_frames(conn); /* those that waited while answers were too many */
     for (int i = 0; r >= 0 && i < MAX_READS && wants_requests(conn); i++) {
         r = read_some(conn);
         if (r == 0)
@@ -317,6 +317,7 @@ conn_open(struct daemon *daemon, int fd, struct lighter_error *err)
     conn->peer->data = conn;
     conn->peer->on_answer = on_answer;
     conn->peer->on_room = on_room;
+    conn->peer->room_data = daemon; /* outlives every peer: others wait for the room */
     session_init(&conn->session, daemon, conn->peer);
     TAILQ_INSERT_TAIL(&daemon->conns, conn, link);
     daemon->n_conns++;
@@ -336,7 +337,6 @@ conn_close(struct conn *conn)
     conn->closed = true;
     send_answers(conn); /* as far as the peer takes them */
     conn->peer->on_answer = NULL;
-    conn->peer->on_room = NULL;
     session_done(&conn->session);
     TAILQ_REMOVE(&daemon->conns, conn, link);
     daemon->n_conns--;

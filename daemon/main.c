@@ -74,6 +74,7 @@ main(int argc, char **argv)
     int r;
 
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is EFBIG, for its batch alone */
     r = settings_init(&settings, &err);
     if (r == 0)
         r = settings_parse(&settings, argc, argv, &err);

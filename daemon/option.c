@@ -27,6 +27,45 @@ option_string(const struct lighter_option *table, const void *options,
     return NULL;
 }
 
+/* ---- the normal form ---- */
+
+/* 'text', with quotes inside told apart from those around: what is compared must differ
+ * where options differ.
+ */
+static void
+print_quoted(FILE *text, const char *string)
+{
+    fputc('\'', text);
+    for (; *string; string++) {
+        if (*string == '\'' || *string == '\\')
+            fputc('\\', text);
+        fputc(*string, text);
+    }
+    fputc('\'', text);
+}
+
+static void
+print_string(FILE *text, const char *name, const char *string)
+{
+    if (!text)
+        return;
+    fprintf(text, " %s=", name);
+    print_quoted(text, string);
+}
+
+static void
+print_strings(FILE *text, const char *name, const struct lighter_strings *strings)
+{
+    if (!text)
+        return;
+    fprintf(text, " %s=[", name);
+    for (size_t i = 0; i < strings->count; i++) {
+        fputs(i ? ", " : "", text);
+        print_quoted(text, strings->items[i]);
+    }
+    fputc(']', text);
+}
+
 /* ---- one option ---- */
 
 static int
@@ -49,8 +88,8 @@ parse_string(const struct option_context *context, const struct lighter_option *
 
     if (r == 0)
         r = text_of(context, string, option->name, field, err);
-    if (r == 0 && context->text)
-        fprintf(context->text, " %s='%s'", option->name, *field);
+    if (r == 0)
+        print_string(context->text, option->name, *field);
     return r;
 }
 
@@ -60,9 +99,11 @@ parse_suffix(const struct option_context *context, const struct lighter_option *
 {
     int r = parse_string(context, option, map, field, err);
 
-    if (r == 0 && (strchr(*field, '/') || strlen(*field) > 64))
+    if (r == 0 && (strchr(*field, '/') || strlen(*field) > 64 ||
+                   !utf8_printable(*field, strlen(*field))))
         return lighter_fail(err, LIGHTER_E_PARAMS,
-                            "'%s' expects at most 64 bytes without '/', got '%.80s'",
+                            "'%s' expects at most 64 bytes of printable UTF-8 "
+                            "without '/', got '%.80s'",
                             option->name, *field);
     return r;
 }
@@ -84,8 +125,6 @@ parse_strings(const struct option_context *context, const struct lighter_option 
     items = msgpack_zone_malloc(context->zone, array.size * sizeof *items);
     if (!items)
         return fail_nomem(err);
-    if (context->text)
-        fprintf(context->text, " %s=[", option->name);
     for (uint32_t i = 0; i < array.size; i++) {
         if (array.ptr[i].type != MSGPACK_OBJECT_STR)
             return lighter_fail(err, LIGHTER_E_PARAMS,
@@ -94,12 +133,9 @@ parse_strings(const struct option_context *context, const struct lighter_option 
         r = text_of(context, array.ptr[i].via.str, option->name, &items[i], err);
         if (r < 0)
             return r;
-        if (context->text)
-            fprintf(context->text, "%s'%s'", i ? ", " : "", items[i]);
     }
-    if (context->text)
-        fputc(']', context->text);
     *field = (struct lighter_strings){array.size, items};
+    print_strings(context->text, option->name, field);
     return 0;
 }
 
@@ -155,8 +191,7 @@ parse_target(const struct option_context *context, const struct lighter_option *
         return fail_nomem(err);
     strcpy(kept, path);
     *field = kept;
-    if (context->text)
-        fprintf(context->text, " %s='%s'", option->name, path);
+    print_string(context->text, option->name, path);
     return 0;
 }
 

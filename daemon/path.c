@@ -63,6 +63,8 @@ check_name(const char *name, size_t size, size_t suffix_size, struct lighter_err
 
     if (size == 0)
         return lighter_fail(err, LIGHTER_E_VALUE, "an empty name");
+    if (size >= PATH_MAX) /* each folder costs who walks it a call and a descriptor */
+        return refuse_name(err, name, size, "is longer than any path");
     if (!utf8_printable(name, size))
         return lighter_fail(err, LIGHTER_E_VALUE, "a name with control characters");
     if (name[0] == '/')

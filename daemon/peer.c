@@ -43,7 +43,7 @@ peer_release(struct peer *peer, size_t size)
 {
     quota_release(&peer->quota, size);
     if (peer->on_room)
-        peer->on_room(peer->data);
+        peer->on_room(peer->room_data);
 }
 
 struct reply

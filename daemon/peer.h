@@ -17,8 +17,12 @@ struct peer {
 
     /* set by the connection, NULL once it has closed */
     void (*on_answer)(void *data, struct frame *frame); /* takes the frame */
-    void (*on_room)(void *data);                        /* bytes were released */
     void *data;
+
+    /* bytes were released; stays when the connection has closed, for the room is not
+     * this peer's alone */
+    void (*on_room)(void *room_data);
+    void *room_data;
 };
 
 /* One reference, the caller's. NULL where there is no memory. */

@@ -5,6 +5,10 @@
 
 #include <dirent.h>
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <link.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static int
 refuse(struct lighter_error *err, const char *what, const char *name, const char *why)
@@ -266,13 +270,45 @@ registry_add(struct registry *registry, const struct lighter_plugin *source,
     return r;
 }
 
+/* dlopen() maps what the head of the file announces, and touches it: a torn file would
+ * end us by SIGBUS. What is no ELF file is left to dlopen(), which says so.
+ */
+static int
+check_whole(const char *path, struct lighter_error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat status;
+    ElfW(Ehdr) head;
+    ElfW(Phdr) part;
+    bool torn = false;
+
+    if (fd < 0)
+        return 0;
+    if (fstat(fd, &status) < 0 || pread(fd, &head, sizeof head, 0) != sizeof head ||
+        memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
+        head.e_phnum = 0;
+    for (int i = 0; i < head.e_phnum && !torn; i++) {
+        off_t at = (off_t)(head.e_phoff + (size_t)i * sizeof part);
+
+        torn = pread(fd, &part, sizeof part, at) != sizeof part ||
+               part.p_offset > (size_t)status.st_size ||
+               part.p_filesz > (size_t)status.st_size - part.p_offset;
+    }
+    close(fd);
+    return torn ? lighter_fail(err, LIGHTER_E_PARAMS, "the file is cut off") : 0;
+}
+
 static int
 load_file(struct registry *registry, const char *path, struct lighter_error *err)
 {
-    /* never closed again: threads may be in it, and sanitizers need its symbols */
-    void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     const struct lighter_plugin *plugin;
+    void *object;
+    int r = check_whole(path, err);
 
+    if (r < 0)
+        return r;
+    /* never closed again: threads may be in it, and sanitizers need its symbols */
+    object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!object)
         return lighter_fail(err, LIGHTER_E_PARAMS, "it cannot be loaded: %s",
                             dlerror());

@@ -219,6 +219,8 @@ read_text(const char *path, char **ret_text, struct lighter_error *err)
     if (!file)
         return lighter_fail_os(err, errno, "read '%s'", path);
     size = getdelim(ret_text, &room, '\0', file); /* to the end: JSON has no NUL */
+    if (size < 0 && *ret_text)
+        **ret_text = '\0'; /* an empty file leaves it as it was allocated */
     if (size < 0 && ferror(file)) {
         int errnum = errno;
 
@@ -298,8 +300,8 @@ print_help(void)
          "\n"
          "Writes what models predict: takes batches from training processes over a "
          "Unix\n"
-         "socket and publishes whole CSV tables, tensors and images at the end of an "
-         "epoch.\n"
+         "socket and publishes whole CSV tables, tensors and images at an epoch's "
+         "end.\n"
          "Without options it goes into the background and serves this user.\n");
     print_option("config", "FILE",
                  "read settings from a JSON file; the options below,\n"
@@ -312,9 +314,8 @@ print_help(void)
     print_option("help", "", "this text");
     print_option("version", "", "the version");
     puts("\n"
-         "Exit status: 0 done; 1 failed; 2 wrong usage or configuration; 3 another "
-         "lighterd\n"
-         "serves this socket.\n"
+         "Exit status: 0 done; 1 failed; 2 wrong usage or configuration; 3 another\n"
+         "lighterd serves this socket.\n"
          "\n"
          "Example: lighterd --foreground --socket /tmp/l.sock\n"
          "See lighterctl(1) for looking at it and stopping it, lighterd(8) for more.");

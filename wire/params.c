@@ -85,9 +85,11 @@ params_int(const msgpack_object *map, const char *key, int64_t min, int64_t max,
         object->type != MSGPACK_OBJECT_NEGATIVE_INTEGER)
         return wrong_type(object, key, "an int", err);
     if (object->type == MSGPACK_OBJECT_POSITIVE_INTEGER && object->via.u64 > INT64_MAX)
-        value = INT64_MAX;
-    else
-        value = object->via.i64;
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "'%s' expects an int from %" PRId64 " to %" PRId64
+                            ", got %" PRIu64,
+                            key, min, max, object->via.u64);
+    value = object->via.i64;
     if (value < min || value > max)
         return lighter_fail(err, LIGHTER_E_PARAMS,
                             "'%s' expects an int from %" PRId64 " to %" PRId64

@@ -3,8 +3,10 @@
 
 #include "util/error.h"
 #include "util/utf8.h"
+#include "wire/check.h"
 #include "wire/params.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static const char *const dtype_texts[LIGHTER_N_DTYPES] = {
@@ -48,7 +50,7 @@ convert_shape(const msgpack_object *map, msgpack_zone *zone,
               struct lighter_tensor *tensor, size_t *ret_size,
               struct lighter_error *err)
 {
-    size_t size = lighter_dtype_size(tensor->dtype);
+    size_t size = lighter_dtype_size(tensor->dtype), n_items = 1;
     msgpack_object_array lengths;
     bool empty = false;
     uint64_t *shape;
@@ -70,7 +72,14 @@ convert_shape(const msgpack_object *map, msgpack_zone *zone,
                                 "a tensor's shape expects lengths of 0 or more");
         shape[i] = lengths.ptr[i].via.u64;
         empty = empty || shape[i] == 0;
+        /* what has no bytes costs its sender nothing: bound what is made of it */
+        if (!empty && __builtin_mul_overflow(n_items, shape[i], &n_items))
+            n_items = SIZE_MAX;
     }
+    if (empty && n_items > CHECK_MAX_OBJECTS)
+        return lighter_fail(err, LIGHTER_E_VALUE,
+                            "a tensor of no bytes with %zu items; at most %" PRIu64,
+                            n_items, CHECK_MAX_OBJECTS);
     for (uint32_t i = 0; i < lengths.size && !empty; i++)
         if (__builtin_mul_overflow(size, shape[i], &size))
             return lighter_fail(err, LIGHTER_E_VALUE, "a tensor's shape overflows");

@@ -1,0 +1,362 @@
+"""lighterctl, as people and scripts use it."""
+
+import json
+import os
+import re
+import subprocess
+
+import daemons
+import pytest
+import rawclient
+
+VERBS = ["status", "jobs", "plugins", "ping", "shutdown"]
+
+
+@pytest.fixture(autouse=True)
+def built():
+    if not os.access(daemons.LIGHTERCTL, os.X_OK):
+        pytest.skip(f"there is no {daemons.LIGHTERCTL}")
+
+
+def ctl(*args, expect=0, **more):
+    done = subprocess.run(
+        [daemons.LIGHTERCTL, *args],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        **more,
+    )
+    assert done.returncode == expect, done
+    daemons.assert_clean_log(done.stderr)
+    # either an answer or one line of complaint
+    assert bool(done.stdout) != bool(done.stderr), done
+    if expect:
+        assert (
+            done.stderr.startswith("lighterctl: ") and done.stderr.count("\n") == 1
+        ), done
+    return done.stdout or done.stderr
+
+
+def as_json(*args):
+    return json.loads(ctl("--json", *args))
+
+
+def on(daemon, *args, **more):
+    return ctl("--socket", daemon.socket, *args, **more)
+
+
+def fields(block):
+    return dict(re.split(r"\s{2,}", line, maxsplit=1) for line in block.splitlines())
+
+
+def rows(text):
+    """The rows of a table whose columns are at least two blanks apart."""
+    return [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+
+
+@pytest.fixture
+def busy(daemon, tmp_path):
+    """A daemon with a job of each kind of fate."""
+    with daemon.raw() as client:
+        client.open_csv(tmp_path / "done.csv", job="done")
+        client.call("write", job=1, seq=1, outputs={"x": list(range(1000))})
+        client.call("end", job=1)
+        client.open_csv(tmp_path / "ab.csv", job="given up", stage="test")
+        client.call("abort", job=2, reason="out of memory")
+        client.open_csv(tmp_path / "live.csv", job="live-é", rank=1, world_size=2)
+        yield daemon
+        client.call("abort", job=3)
+
+
+# ---- status ----
+
+
+def test_status_is_a_block_for_people(busy):
+    block = on(busy, "status")
+    found = fields(block)
+
+    assert found["pid"] == str(busy.pid)
+    assert found["socket"] == busy.socket
+    assert found["jobs"] == "1 live, 1 published, 1 failed"
+    assert found["samples"] == "1000"
+    assert found["waiting"] == "0 B of at most 1.0 GiB"
+    assert (
+        len(
+            {
+                line.index(value)
+                for line, value in zip(block.splitlines(), found.values())
+            }
+        )
+        == 1
+    )
+
+
+def test_status_is_json_for_scripts(busy):
+    found = as_json("--socket", busy.socket, "status")
+
+    assert found == {**busy.ask("status"), "uptime": found["uptime"], "connections": 2}
+    assert 0 <= found["uptime"] < 3600
+    assert sorted(found) == sorted(
+        "version pid uptime socket connections jobs jobs_published jobs_failed "
+        "bytes_waiting max_daemon_bytes batches samples bytes_written threads".split()
+    )
+
+
+# ---- jobs ----
+
+
+def test_jobs_is_a_table_for_people(busy):
+    found = rows(on(busy, "jobs"))
+
+    assert found[0] == [
+        "NAME",
+        "STAGE",
+        "STATE",
+        "RANKS",
+        "BATCHES",
+        "SAMPLES",
+        "BYTES",
+        "AGE",
+    ]
+    names = {row[0]: row for row in found[1:]}
+    assert names["done"][1:6] == ["predict", "published", "1/1", "1", "1000"]
+    assert names["given up"][1:4] == ["test", "aborted", "0/1"]
+    assert names["live-é"][1:4] == ["predict", "open", "0/2"]
+    assert any(
+        "error: job 'given up' is not published" in " ".join(row) for row in found
+    )
+
+
+def test_columns_are_aligned(busy):
+    text = on(busy, "jobs")
+    lines = [line for line in text.splitlines() if not line.startswith("  ")]
+
+    assert (
+        len({line.index(word) for line, word in zip(lines, ("STAGE", *["predict"]))})
+        == 1
+    )
+    ends = {re.search(r"\d+/\d+|RANKS", line).end() for line in lines}
+    assert len(ends) == 1
+    assert not any(line.endswith(" ") for line in text.splitlines())
+
+
+def test_jobs_are_json_for_scripts(busy):
+    found = as_json("jobs", "--socket", busy.socket)["jobs"]
+
+    ages = [job.pop("age") for job in found]
+    assert all(0 <= age < 3600 for age in ages)
+    expected = busy.ask("jobs")["jobs"]
+    for job in expected:
+        del job["age"]
+    assert found == expected
+
+
+def test_without_jobs_it_says_so(daemon):
+    assert on(daemon, "jobs") == "no jobs\n"
+    assert as_json("--socket", daemon.socket, "jobs") == {"jobs": []}
+
+
+def test_what_a_client_calls_a_job_cannot_disturb_the_terminal(daemon, tmp_path):
+    with daemon.raw() as client:
+        client.open_csv(tmp_path / "t.csv")
+        client.call("abort", job=1, reason="\x1b[2J\r\nforged  line\x9b2J")
+        text = on(daemon, "jobs")
+
+    assert not {"\x1b", "\r", "\x9b"} & set(text)
+    assert len(text.splitlines()) == 3
+
+
+# ---- plugins ----
+
+
+def test_plugins_lists_writers_and_encoders(daemon):
+    text = on(daemon, "plugins")
+
+    words = text.split()
+    for word in ("WRITER", "csv", "file", "ENCODER", "image_2d", "tensor", "text"):
+        assert word in words
+    assert "REFUSED" not in words
+
+
+def test_plugins_tells_which_were_refused(start_daemon, tmp_path):
+    (tmp_path / "bad.so").write_text("no plugin")
+    daemon = start_daemon(plugin_dir=str(tmp_path))
+
+    text = on(daemon, "plugins")
+
+    assert "REFUSED" in text and f"{tmp_path}/bad.so" in text
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("csv", ["path", "keys"]),
+        ("file", ["directory", "value_key", "writer_fn", "name_key"]),
+        ("image_2d", ["suffix", "compression"]),
+        ("tensor", ["suffix"]),
+        ("text", ["suffix", "encoding"]),
+    ],
+)
+def test_plugins_with_a_name_shows_its_options(daemon, name, options):
+    text = on(daemon, "plugins", name)
+    found = rows(text)
+
+    assert re.match(rf"(writer|encoder) {name}: \w", text)
+    at = found.index(["OPTION", "TYPE", "DEFAULT", "REQUIRED", "HELP"])
+    assert [row[0] for row in found[at + 1 :] if row] == options
+
+
+def test_plugins_are_json_for_scripts(daemon):
+    assert as_json("--socket", daemon.socket, "plugins") == daemon.ask("plugins")
+    assert as_json("--socket", daemon.socket, "plugins", "csv") == daemon.ask(
+        "plugins", name="csv"
+    )
+
+
+def test_a_plugin_that_there_is_not_is_exit_code_1(daemon):
+    assert "'nope'" in on(daemon, "plugins", "nope", expect=1)
+
+
+# ---- ping and shutdown ----
+
+
+def test_ping_says_who_answers_and_how_fast(daemon):
+    assert re.fullmatch(
+        rf"lighterd {daemon.pid} answers in \d+ us\n", on(daemon, "ping")
+    )
+    found = as_json("--socket", daemon.socket, "ping")
+    assert found["pid"] == daemon.pid and 0 <= found["us"] < 10_000_000
+
+
+@pytest.mark.parametrize("more", [[], ["--json"], ["--timeout", "60"]])
+def test_shutdown_returns_when_the_daemon_has_ended(start_daemon, more):
+    daemon = start_daemon()
+
+    text = on(daemon, "shutdown", *more)
+
+    if "--json" in more:
+        assert json.loads(text) == {"pid": daemon.pid}
+    else:
+        assert text == f"lighterd {daemon.pid} has ended\n"
+    assert not os.path.exists(daemon.socket)
+    assert daemon.wait() == 0
+
+
+def test_shutdown_waits_for_what_was_handed_over(start_daemon, tmp_path):
+    daemon = start_daemon()
+    with daemon.raw() as client, daemon.raw() as watcher:
+        client.open_csv(tmp_path / "t.csv")
+        id = client.post("write", job=1, seq=1, outputs={"x": [[1 / 7] * 300_000]})
+        daemons.until(
+            lambda: (s := watcher.call("status"))["bytes_waiting"] or s["batches"],
+            "it works",
+        )
+        on(daemon, "shutdown")
+        assert client.answer(id) == {}
+    assert daemon.wait() == 0
+    assert (tmp_path / "t.tmp_rank0.csv").stat().st_size > 300_000
+
+
+# ---- where, and whether ----
+
+
+def test_the_socket_may_come_from_the_environment(daemon):
+    text = ctl("ping", env={**os.environ, "LIGHTERD_SOCKET": daemon.socket})
+
+    assert str(daemon.pid) in text
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_without_a_daemon_the_exit_code_is_3(socket_dir, verb):
+    text = ctl("--socket", f"{socket_dir}/none", verb, expect=3)
+
+    assert f"{socket_dir}/none" in text
+
+
+def test_with_a_dead_daemons_socket_the_exit_code_is_3(start_daemon):
+    daemon = start_daemon()
+    daemon.kill()
+
+    on(daemon, "status", expect=3)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_has_help_with_an_example_and_exit_codes(verb):
+    for args in ((verb, "--help"), ("--help", verb), ("-h", verb)):
+        text = ctl(*args)
+        assert text.startswith("usage: lighterctl") and verb in text.splitlines()[0]
+    assert "example" in text and "exit codes" in text
+    assert max(map(len, text.splitlines())) <= 88
+
+
+def test_help_lists_the_verbs(daemon):
+    text = ctl("--help")
+
+    for verb in VERBS:
+        assert re.search(rf"^  {verb}\s+\w", text, re.M)
+    assert re.match(r"lighterctl \d", ctl("--version"))
+
+
+@pytest.mark.parametrize(
+    "args, expected",
+    [
+        ([], "verb"),
+        (["stats"], "did you mean 'status'"),
+        (["nonsense"], "unknown verb 'nonsense'"),
+        (["--nonsense", "ping"], "--nonsense"),
+        (["-x", "ping"], "-x"),
+        (["--socket"], "--socket"),
+        (["ping", "now"], "takes no argument"),
+        (["plugins", "a", "b"], "too many"),
+        (["ping", "--timeout", "3"], "takes no --timeout"),
+        (["shutdown", "--timeout", "x"], "whole seconds"),
+        (["shutdown", "--timeout", "-1"], "whole seconds"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(args, expected):
+    assert expected in ctl(*args, expect=2)
+
+
+@pytest.mark.parametrize("verb", ["status", "jobs", "plugins", "ping"])
+def test_output_that_cannot_be_written_is_exit_code_1(daemon, verb):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [daemons.LIGHTERCTL, "--socket", daemon.socket, verb],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    assert done.returncode == 1 and "No space" in done.stderr
+
+
+def test_a_daemon_that_is_something_else_is_an_error(socket_dir):
+    import socket
+    import threading
+
+    path = f"{socket_dir}/s"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+
+    def greet():
+        connected, _ = listener.accept()
+        with connected:
+            connected.sendall(b"220 smtp ready\r\n")
+            connected.recv(1000)
+
+    thread = threading.Thread(target=greet)
+    thread.start()
+    try:
+        ctl("--socket", path, "ping", expect=1)
+    finally:
+        listener.close()
+        thread.join()
+
+
+def test_an_error_of_the_daemon_is_told_as_it_is(daemon):
+    with pytest.raises(rawclient.Refused) as refused:
+        daemon.ask("plugins", name="nope")
+
+    assert refused.value.message in on(daemon, "plugins", "nope", expect=1)
