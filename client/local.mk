@@ -46,7 +46,7 @@ lighterd_python = client/python/lighterd/__init__.py \
 	client/python/lighterd/local.py client/python/lighterd/registry.py \
 	client/python/lighterd/run.py client/python/lighterd/samples.py \
 	client/python/lighterd/session.py client/python/lighterd/tensor.py \
-	client/python/lighterd/wire.py client/python/lighterd/writers.py
+	client/python/lighterd/training.py client/python/lighterd/wire.py client/python/lighterd/writers.py
 EXTRA_DIST += $(lighterd_python) client/python/README.md client/python/lighterd/py.typed \
 	client/python/pyproject.toml
 
