@@ -18,7 +18,7 @@ EXTRA_liblighter_la_DEPENDENCIES = client/c/liblighter.map
 noinst_LTLIBRARIES += libctl.la
 libctl_la_SOURCES = client/ctl/ask.c client/ctl/ask.h client/ctl/options.c \
 	client/ctl/options.h client/ctl/output.c client/ctl/output.h \
-	client/ctl/verb_jobs.c client/ctl/verb_ping.c client/ctl/verb_plugins.c \
+	client/ctl/verb_freeze.c client/ctl/verb_jobs.c client/ctl/verb_ping.c client/ctl/verb_plugins.c \
 	client/ctl/verb_shutdown.c client/ctl/verb_status.c client/ctl/verbs.c \
 	client/ctl/verbs.h
 libctl_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
@@ -46,7 +46,7 @@ lighterd_python = client/python/lighterd/__init__.py \
 	client/python/lighterd/local.py client/python/lighterd/registry.py \
 	client/python/lighterd/run.py client/python/lighterd/samples.py \
 	client/python/lighterd/session.py client/python/lighterd/tensor.py \
-	client/python/lighterd/wire.py client/python/lighterd/writers.py
+	client/python/lighterd/training.py client/python/lighterd/wire.py client/python/lighterd/writers.py
 EXTRA_DIST += $(lighterd_python) client/python/README.md client/python/lighterd/py.typed \
 	client/python/pyproject.toml
 

@@ -2,20 +2,21 @@
 #include "daemon/control.h"
 
 #include "config.h"
+#include "util/error.h"
 #include "wire/params.h"
 
 #include <unistd.h>
 
-typedef int handler(struct daemon *daemon, const msgpack_object *params,
+typedef int handler(struct daemon *daemon, const struct message *message,
                     struct reply *reply, struct lighter_error *err);
 
 static int
-handle_ping(struct daemon *daemon, const msgpack_object *params, struct reply *reply,
+handle_ping(struct daemon *daemon, const struct message *message, struct reply *reply,
             struct lighter_error *err)
 {
     struct message_out out;
 
-    (void)daemon, (void)params, (void)err;
+    (void)daemon, (void)message, (void)err;
     reply_begin(reply, &out);
     msgpack_pack_map(&out.packer, 1);
     pack_key_int(&out.packer, "pid", getpid());
@@ -30,13 +31,13 @@ seconds_since(const struct daemon *daemon, uint64_t then)
 }
 
 static int
-handle_status(struct daemon *daemon, const msgpack_object *params, struct reply *reply,
+handle_status(struct daemon *daemon, const struct message *message, struct reply *reply,
               struct lighter_error *err)
 {
     const struct jobs *jobs = &daemon->jobs;
     struct message_out out;
 
-    (void)params, (void)err;
+    (void)message, (void)err;
     reply_begin(reply, &out);
     msgpack_pack_map(&out.packer, 14);
     pack_key_text(&out.packer, "version", PACKAGE_VERSION);
@@ -82,14 +83,14 @@ pack_job(struct message_out *out, const struct daemon *daemon, const struct job 
 }
 
 static int
-handle_jobs(struct daemon *daemon, const msgpack_object *params, struct reply *reply,
+handle_jobs(struct daemon *daemon, const struct message *message, struct reply *reply,
             struct lighter_error *err)
 {
     const struct jobs *jobs = &daemon->jobs;
     struct message_out out;
     const struct job *job;
 
-    (void)params, (void)err;
+    (void)message, (void)err;
     reply_begin(reply, &out);
     msgpack_pack_map(&out.packer, 1);
     pack_key(&out.packer, "jobs");
@@ -111,10 +112,12 @@ struct selection {
 };
 
 static bool
-selects(const struct selection *selection, size_t plugin, const char *name)
+selects(const struct selection *selection, const struct registry_entry *entry)
 {
-    return !selection->name || strcmp(selection->name, name) == 0 ||
-           strcmp(selection->name, selection->registry->plugins[plugin].name) == 0;
+    const char *plugin = selection->registry->plugins[entry->plugin].name;
+
+    return !selection->name || strcmp(selection->name, entry->name) == 0 ||
+           strcmp(selection->name, plugin) == 0;
 }
 
 static void
@@ -136,55 +139,37 @@ pack_options(struct message_out *out, const struct lighter_option *options)
     }
 }
 
-static size_t
-pack_writers(struct message_out *out, const struct selection *selection)
+static void
+pack_entry(struct message_out *out, const struct registry *registry,
+           enum registry_kind kind, const struct registry_entry *entry)
 {
-    const struct registry *registry = selection->registry;
-    size_t n = 0;
+    bool is_writer = kind == REGISTRY_WRITER;
 
-    for (size_t i = 0; i < registry->n_writers; i++)
-        n += selects(selection, registry->writers[i]->plugin,
-                     registry->writers[i]->writer.name);
-    pack_key(&out->packer, "writers");
-    msgpack_pack_array(&out->packer, n);
-    for (size_t i = 0; i < registry->n_writers; i++) {
-        const struct registry_writer *entry = registry->writers[i];
-
-        if (!selects(selection, entry->plugin, entry->writer.name))
-            continue;
-        msgpack_pack_map(&out->packer, 5);
-        pack_key_text(&out->packer, "name", entry->writer.name);
-        pack_key_text(&out->packer, "plugin", registry->plugins[entry->plugin].name);
-        pack_key_text(&out->packer, "summary", entry->writer.summary);
+    msgpack_pack_map(&out->packer, 4 + is_writer);
+    pack_key_text(&out->packer, "name", entry->name);
+    pack_key_text(&out->packer, "plugin", registry->plugins[entry->plugin].name);
+    pack_key_text(&out->packer, "summary", entry->summary);
+    if (is_writer)
         pack_key_text(&out->packer, "kind",
-                      entry->writer.kind == LIGHTER_KIND_TABLE ? "table" : "files");
-        pack_options(out, entry->writer.options);
-    }
-    return n;
+                      entry->as.writer.kind == LIGHTER_KIND_TABLE ? "table" : "files");
+    pack_options(out, entry->options);
 }
 
+/* Those of one kind that are selected. Return: how many. */
 static size_t
-pack_encoders(struct message_out *out, const struct selection *selection)
+pack_kind(struct message_out *out, const struct selection *selection,
+          enum registry_kind kind, const char *key)
 {
-    const struct registry *registry = selection->registry;
+    const struct registry_list *list = &selection->registry->lists[kind];
     size_t n = 0;
 
-    for (size_t i = 0; i < registry->n_encoders; i++)
-        n += selects(selection, registry->encoders[i]->plugin,
-                     registry->encoders[i]->encoder.name);
-    pack_key(&out->packer, "encoders");
+    for (size_t i = 0; i < list->count; i++)
+        n += selects(selection, list->items[i]);
+    pack_key(&out->packer, key);
     msgpack_pack_array(&out->packer, n);
-    for (size_t i = 0; i < registry->n_encoders; i++) {
-        const struct registry_encoder *entry = registry->encoders[i];
-
-        if (!selects(selection, entry->plugin, entry->encoder.name))
-            continue;
-        msgpack_pack_map(&out->packer, 4);
-        pack_key_text(&out->packer, "name", entry->encoder.name);
-        pack_key_text(&out->packer, "plugin", registry->plugins[entry->plugin].name);
-        pack_key_text(&out->packer, "summary", entry->encoder.summary);
-        pack_options(out, entry->encoder.options);
-    }
+    for (size_t i = 0; i < list->count; i++)
+        if (selects(selection, list->items[i]))
+            pack_entry(out, selection->registry, kind, list->items[i]);
     return n;
 }
 
@@ -209,15 +194,15 @@ pack_loaded(struct message_out *out, const struct registry *registry)
 }
 
 static int
-handle_plugins(struct daemon *daemon, const msgpack_object *params, struct reply *reply,
-               struct lighter_error *err)
+handle_plugins(struct daemon *daemon, const struct message *message,
+               struct reply *reply, struct lighter_error *err)
 {
     struct selection selection = {NULL, &daemon->registry};
     msgpack_object_str string;
     struct message_out out;
     char name[65];
     size_t n;
-    int r = params_string(params, "name", &string, err);
+    int r = params_string(message->params, "name", &string, err);
 
     if (r < 0)
         return r;
@@ -227,24 +212,78 @@ handle_plugins(struct daemon *daemon, const msgpack_object *params, struct reply
         selection.name = name;
     }
     reply_begin(reply, &out);
-    msgpack_pack_map(&out.packer, 4);
+    msgpack_pack_map(&out.packer, 5);
     pack_loaded(&out, &daemon->registry);
-    n = pack_writers(&out, &selection);
-    n += pack_encoders(&out, &selection);
+    n = pack_kind(&out, &selection, REGISTRY_WRITER, "writers");
+    n += pack_kind(&out, &selection, REGISTRY_ENCODER, "encoders");
+    n += pack_kind(&out, &selection, REGISTRY_POLICY, "policies");
     if (n == 0 && selection.name) {
         message_out_done(&out);
         return lighter_fail(err, LIGHTER_E_PARAMS,
-                            "no plugin, writer or encoder is called '%s'", name);
+                            "no plugin, writer, encoder or policy is called '%s'",
+                            name);
     }
     reply_send(reply, &out);
     return 0;
 }
 
+/* ---- freeze, unfreeze ---- */
+
+#define PATTERNS_MAX 64
+
 static int
-handle_shutdown(struct daemon *daemon, const msgpack_object *params,
+ask(struct daemon *daemon, const struct message *message, enum lighter_action action,
+    struct reply *reply, struct lighter_error *err)
+{
+    struct lighter_strings patterns;
+    msgpack_object_str name;
+    struct message_out out;
+    const char *text;
+    size_t n_matched;
+    int r =
+        params_required(params_string(message->params, "job", &name, err), "job", err);
+
+    if (r == 0)
+        r = params_required(params_texts(message->params, "patterns", PATTERNS_MAX,
+                                         message->zone, &patterns.items,
+                                         &patterns.count, err),
+                            "patterns", err);
+    if (r < 0)
+        return r;
+    if (!patterns.count)
+        return lighter_fail(err, LIGHTER_E_PARAMS, "'patterns' expects one or more");
+    text = params_text(message->zone, name);
+    if (!text)
+        return fail_nomem(err);
+    r = jobs_ask(&daemon->jobs, text, &patterns, action, &n_matched, err);
+    if (r < 0)
+        return r;
+    reply_begin(reply, &out);
+    msgpack_pack_map(&out.packer, 1);
+    pack_key_uint(&out.packer, "matched", n_matched);
+    reply_send(reply, &out);
+    return 0;
+}
+
+static int
+handle_freeze(struct daemon *daemon, const struct message *message, struct reply *reply,
+              struct lighter_error *err)
+{
+    return ask(daemon, message, LIGHTER_FREEZE, reply, err);
+}
+
+static int
+handle_unfreeze(struct daemon *daemon, const struct message *message,
                 struct reply *reply, struct lighter_error *err)
 {
-    (void)params, (void)err;
+    return ask(daemon, message, LIGHTER_TRAIN, reply, err);
+}
+
+static int
+handle_shutdown(struct daemon *daemon, const struct message *message,
+                struct reply *reply, struct lighter_error *err)
+{
+    (void)message, (void)err;
     reply_empty(reply);
     daemon_stop(daemon);
     return 0;
@@ -257,15 +296,14 @@ control_handle(struct daemon *daemon, const struct message *message,
     static const struct {
         const char *method;
         handler *handle;
-    } table[] = {{"ping", handle_ping},
-                 {"status", handle_status},
-                 {"jobs", handle_jobs},
-                 {"plugins", handle_plugins},
+    } table[] = {{"ping", handle_ping},        {"status", handle_status},
+                 {"jobs", handle_jobs},        {"plugins", handle_plugins},
+                 {"freeze", handle_freeze},    {"unfreeze", handle_unfreeze},
                  {"shutdown", handle_shutdown}};
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (message_is(message, table[i].method))
-            return table[i].handle(daemon, message->params, reply, err);
+            return table[i].handle(daemon, message, reply, err);
     return lighter_fail(err, LIGHTER_E_METHOD, "unknown method '%.*s'",
                         (int)(message->method.size < 64 ? message->method.size : 64),
                         message->method.ptr);

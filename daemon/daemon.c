@@ -162,7 +162,7 @@ log_plugins(const struct daemon *daemon)
     for (size_t i = 0; i < daemon->registry.n_refusals; i++)
         log_warning("refused the plugin %s: %s", daemon->registry.refusals[i].path,
                     daemon->registry.refusals[i].reason);
-    if (daemon->registry.n_writers == 0)
+    if (daemon->registry.lists[REGISTRY_WRITER].count == 0)
         log_warning("no writer was found in %s", daemon->settings->plugin_dir);
 }
 
@@ -221,7 +221,8 @@ daemon_run(struct daemon *daemon)
     daemon_check_idle(daemon);
     log_info("listening socket=%s threads=%u writers=%zu encoders=%zu",
              daemon->listener.address.sun_path, daemon->n_threads,
-             daemon->registry.n_writers, daemon->registry.n_encoders);
+             daemon->registry.lists[REGISTRY_WRITER].count,
+             daemon->registry.lists[REGISTRY_ENCODER].count);
     if (uv_run(&daemon->loop, UV_RUN_DEFAULT) != 0) {
         log_error("not all was written within %d s", (int)daemon->settings->drain_s);
         return false;

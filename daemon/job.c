@@ -245,7 +245,7 @@ rank_open(struct rank *rank, struct seat *seat, struct reply *reply,
     struct job *job = rank->job;
     struct lighter_error why = LIGHTER_ERROR_INIT;
 
-    rank->streams = calloc(job->n_outputs, sizeof *rank->streams);
+    rank->streams = calloc(job->n_outputs + 1u, sizeof *rank->streams);
     if (!rank->streams)
         return fail_nomem(err);
     peer_unref(rank->peer);
@@ -254,7 +254,7 @@ rank_open(struct rank *rank, struct seat *seat, struct reply *reply,
     rank->seat = seat;
     rank->state = RANK_OPENING;
     rank->open_result = 0;
-    rank->n_pending = job->n_outputs;
+    rank->n_pending = job->n_outputs + 1; /* one is held until every stream began */
     job->n_connected++;
     for (uint32_t i = 0; i < job->n_outputs; i++) {
         struct job_output *output = &job->outputs[i];
@@ -275,6 +275,7 @@ rank_open(struct rank *rank, struct seat *seat, struct reply *reply,
         if (r < 0)
             on_open(rank, r, &why);
     }
+    on_open(rank, 0, NULL);
     return 0;
 }
 
@@ -321,6 +322,9 @@ seat_write(struct seat *seat, struct message *message, struct reply *reply,
     struct rank *rank;
     int r = rank_of(seat, &rank, err);
 
+    if (r == 0 && !rank->job->n_outputs)
+        r = lighter_fail(err, LIGHTER_E_STATE, "job '%s' has no writers",
+                         rank->job->name);
     if (r == 0)
         r = next_seq(rank, message->params, err);
     if (r < 0) {
@@ -369,6 +373,64 @@ seat_abort(struct seat *seat, const char *reason, struct reply *reply,
          *reason ? ": " : "", reason);
     rank_close(rank, RANK_LOST);
     return 0;
+}
+
+/* How far ranks may be apart: they meet in every backward pass, and are told of a
+ * change within a step.
+ */
+#define STEPS_APART 2
+
+static void
+pack_limit(struct message_out *out, const char *key, int64_t limit)
+{
+    if (limit != INT64_MAX) {
+        pack_key_int(&out->packer, key, limit);
+        return;
+    }
+    pack_key(&out->packer, key);
+    msgpack_pack_nil(&out->packer);
+}
+
+int
+seat_step(struct seat *seat, const struct lighter_step *step, struct reply *reply,
+          struct lighter_error *err)
+{
+    int64_t until_step, until_epoch;
+    const uint8_t *actions;
+    struct message_out out;
+    struct rank *rank;
+    struct job *job;
+    int r = rank_of(seat, &rank, err);
+
+    if (r < 0)
+        return r;
+    job = rank->job;
+    if (!job->policies.n_items)
+        return lighter_fail(err, LIGHTER_E_STATE, "job '%s' has no policies",
+                            job->name);
+    r = policies_decide(&job->policies, step, job->world_size > 1 ? STEPS_APART : 0,
+                        &actions, &until_step, &until_epoch, err);
+    if (r < 0)
+        return r;
+    reply_begin(reply, &out);
+    msgpack_pack_map(&out.packer, 3);
+    pack_key(&out.packer, "actions");
+    msgpack_pack_bin_with_body(&out.packer, actions, job->policies.parameters.count);
+    pack_limit(&out, "until_step", until_step);
+    pack_limit(&out, "until_epoch", until_epoch);
+    reply_send(reply, &out);
+    return 0;
+}
+
+void
+job_tell_ranks(struct job *job)
+{
+    for (uint32_t i = 0; i < job->world_size; i++) {
+        struct rank *rank = &job->ranks[i];
+
+        if (rank->state == RANK_OPEN)
+            peer_notify(rank->peer, "changed", rank->seat->handle);
+    }
 }
 
 void

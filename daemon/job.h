@@ -13,6 +13,7 @@
 #ifndef DAEMON_JOB_H
 #define DAEMON_JOB_H
 
+#include "daemon/policy.h"
 #include "daemon/stream.h"
 
 #define JOB_NAME_MAX 100 /* bytes */
@@ -73,13 +74,16 @@ struct job_output {
     bool exists; /* something was there before */
 };
 
-/* What a rank brings to `open`; the writers are taken by the job that it creates. */
+/* What a rank brings to `open`; writers and policies move to the job that it creates.
+ */
 struct job_spec {
     char name[JOB_NAME_MAX + 1];
     char stage[16];
     uint32_t rank, world_size;
     struct writer *writers; /* owned */
     uint32_t n_writers;
+    struct policies policies; /* owned */
+    bool moved;               /* the job has them now */
 };
 
 struct parked_open;
@@ -97,6 +101,7 @@ struct job {
     uint32_t n_connected;       /* ranks opening, open or closing */
     struct job_output *outputs; /* their text and targets stay when the job is over */
     struct rank *ranks;
+    struct policies policies;
     STAILQ_HEAD(, parked_open)
     parked;         /* opens that wait for the job to be ready, or over */
     char *replaced; /* a warning for who opens, or NULL */
@@ -147,6 +152,19 @@ int seat_end(struct seat *seat, bool wait, struct reply *reply,
 /* The rank gives up: what it handed over is written, nothing is published. */
 int seat_abort(struct seat *seat, const char *reason, struct reply *reply,
                struct lighter_error *err);
+
+/* A training step: what the job's policies decide. Takes the reply, on success. */
+int seat_step(struct seat *seat, const struct lighter_step *step, struct reply *reply,
+              struct lighter_error *err);
+
+/* Somebody asks the live job `name` to freeze or to train what matches `patterns`; its
+ * ranks are told to ask at their next step. *ret_n_matched: parameters in all.
+ * Return: 0; -EBUSY: there is no such job with policies; -EINVAL: a pattern matches
+ *         nothing, and nothing was changed; -ENOMEM.
+ */
+int jobs_ask(struct jobs *jobs, const char *name,
+             const struct lighter_strings *patterns, enum lighter_action action,
+             size_t *ret_n_matched, struct lighter_error *err);
 
 /* The session is over. Nothing where the seat is detached. */
 void seat_leave(struct seat *seat);

@@ -16,6 +16,9 @@ void rank_free_streams(struct rank *rank);
 void job_answer_waiting(struct job *job, const struct lighter_error *error);
 void job_answer_published(struct job *job);
 
+/* Open ranks shall ask at their next step. */
+void job_tell_ranks(struct job *job);
+
 /* ---- jobs.c ---- */
 
 /* Something changed: is the job complete, or over? It may be freed afterwards. */

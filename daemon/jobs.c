@@ -24,6 +24,7 @@ job_spec_done(struct job_spec *spec)
     free(spec->writers);
     spec->writers = NULL;
     spec->n_writers = 0;
+    policies_done(&spec->policies);
 }
 
 void
@@ -47,6 +48,7 @@ release(struct job *job)
     }
     free(job->ranks);
     job->ranks = NULL;
+    policies_done(&job->policies);
     for (uint32_t i = 0; i < job->n_outputs; i++) {
         table_done(&job->outputs[i].table);
         files_done(&job->outputs[i].files);
@@ -95,7 +97,7 @@ job_new(struct jobs *jobs, struct job_spec *spec, struct lighter_error *err)
     struct job *job = calloc(1, sizeof *job);
 
     if (job) {
-        job->outputs = calloc(spec->n_writers, sizeof *job->outputs);
+        job->outputs = calloc(spec->n_writers + 1u, sizeof *job->outputs);
         job->ranks = calloc(spec->world_size, sizeof *job->ranks);
     }
     if (!job || !job->outputs || !job->ranks) {
@@ -121,6 +123,9 @@ job_new(struct jobs *jobs, struct job_spec *spec, struct lighter_error *err)
         files_init(&job->outputs[i].files);
     }
     spec->n_writers = 0;
+    job->policies = spec->policies; /* moved */
+    spec->policies = (struct policies){0};
+    spec->moved = true;
     return job;
 }
 
@@ -242,6 +247,8 @@ run_prepare(uv_work_t *work)
     struct job *job = work->data;
 
     job->work_result = publish_prepare(job, &job->error);
+    if (job->work_result == 0)
+        job->work_result = policies_open(&job->policies, &job->error);
 }
 
 static void
@@ -367,7 +374,9 @@ check_same(const struct job *job, const struct job_spec *spec,
         return lighter_fail(err, LIGHTER_E_PARAMS,
                             "job '%s' has world_size %u; rank %u brings %u", job->name,
                             job->world_size, spec->rank, spec->world_size);
-    if (spec->n_writers && job->n_outputs != spec->n_writers)
+    if (spec->moved)
+        return 0;
+    if (job->n_outputs != spec->n_writers)
         return lighter_fail(err, LIGHTER_E_PARAMS,
                             "job '%s' has %u writers; rank %u brings %u", job->name,
                             job->n_outputs, spec->rank, spec->n_writers);
@@ -426,8 +435,7 @@ park(struct job *job, struct job_spec *spec, struct seat *seat, struct reply *re
     if (!parked)
         return fail_nomem(err);
     parked->spec = *spec; /* moved */
-    spec->writers = NULL;
-    spec->n_writers = 0;
+    *spec = (struct job_spec){0};
     parked->seat = seat;
     parked->reply = reply_take(reply);
     seat->job = job;
@@ -477,6 +485,44 @@ take_seat(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
     r = rank_open(&job->ranks[spec->rank], seat, reply, err);
     if (r < 0)
         seat->job = NULL;
+    return r;
+}
+
+static struct job *
+find_policies(struct jobs *jobs, const char *name)
+{
+    struct job *job;
+
+    TAILQ_FOREACH (job, &jobs->live, link)
+        if (job->state == JOB_OPEN && job->policies.n_items &&
+            strcmp(job->name, name) == 0)
+            return job;
+    return NULL;
+}
+
+int
+jobs_ask(struct jobs *jobs, const char *name, const struct lighter_strings *patterns,
+         enum lighter_action action, size_t *ret_n_matched, struct lighter_error *err)
+{
+    struct job *job = find_policies(jobs, name);
+    size_t n_matched = 0, n;
+    int r = 0;
+
+    if (!job)
+        return lighter_fail(err, LIGHTER_E_STATE, "no live job '%s' has policies",
+                            name);
+    for (size_t i = 0; i < patterns->count; i++)
+        if (!policies_count(&job->policies, patterns->items[i]))
+            return lighter_fail(err, LIGHTER_E_VALUE,
+                                "no parameter of job '%s' matches '%.200s'", name,
+                                patterns->items[i]);
+    for (size_t i = 0; i < patterns->count && r == 0; i++) {
+        r = policies_ask(&job->policies, patterns->items[i], action, &n, err);
+        n_matched += r == 0 ? n : 0;
+    }
+    job_tell_ranks(job);
+    if (r == 0)
+        *ret_n_matched = n_matched;
     return r;
 }
 

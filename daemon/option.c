@@ -113,28 +113,14 @@ parse_strings(const struct option_context *context, const struct lighter_option 
               const msgpack_object *map, struct lighter_strings *field,
               struct lighter_error *err)
 {
-    msgpack_object_array array;
-    const char **items;
-    int r = params_array(map, option->name, &array, err);
+    int r = params_texts(map, option->name, UINT32_MAX, context->zone, &field->items,
+                         &field->count, err);
 
     if (r != 0)
         return r;
-    if (array.size == 0)
+    if (field->count == 0 && option->required)
         return lighter_fail(err, LIGHTER_E_PARAMS,
                             "'%s' expects one string or more, got none", option->name);
-    items = msgpack_zone_malloc(context->zone, array.size * sizeof *items);
-    if (!items)
-        return fail_nomem(err);
-    for (uint32_t i = 0; i < array.size; i++) {
-        if (array.ptr[i].type != MSGPACK_OBJECT_STR)
-            return lighter_fail(err, LIGHTER_E_PARAMS,
-                                "'%s' expects strings, got %s at index %u",
-                                option->name, params_type_name(&array.ptr[i]), i);
-        r = text_of(context, array.ptr[i].via.str, option->name, &items[i], err);
-        if (r < 0)
-            return r;
-    }
-    *field = (struct lighter_strings){array.size, items};
     print_strings(context->text, option->name, field);
     return 0;
 }

@@ -46,6 +46,24 @@ peer_release(struct peer *peer, size_t size)
         peer->on_room(peer->room_data);
 }
 
+void
+peer_notify(struct peer *peer, const char *method, int64_t handle)
+{
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+    struct message_out out;
+    struct frame frame;
+
+    if (!peer->on_answer)
+        return;
+    message_begin_notification(&out, method);
+    msgpack_pack_map(&out.packer, 1);
+    pack_key_int(&out.packer, "job", handle);
+    if (message_finish(&out, &frame, &err) < 0)
+        log_error("a notification is lost: %s", err.message);
+    else
+        peer->on_answer(peer->data, &frame); /* takes */
+}
+
 struct reply
 reply_new(struct peer *peer, uint32_t id)
 {

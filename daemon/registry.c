@@ -16,7 +16,44 @@ refuse(struct lighter_error *err, const char *what, const char *name, const char
     return lighter_fail(err, LIGHTER_E_PARAMS, "%s '%s' %s", what, name, why);
 }
 
+_Static_assert(offsetof(struct lighter_writer, summary) ==
+                       offsetof(struct lighter_encoder, summary) &&
+                   offsetof(struct lighter_writer, summary) ==
+                       offsetof(struct lighter_policy, summary),
+               "descriptors begin alike");
+
 /* ---- soundness of what a plugin says of itself ---- */
+
+/* Bytes of the field that an option of this type fills; 0: there is no such type. */
+static size_t
+field_size(enum lighter_option_type type)
+{
+    switch (type) {
+    case LIGHTER_OPTION_STRING:
+    case LIGHTER_OPTION_TARGET:
+    case LIGHTER_OPTION_SUFFIX:
+        return sizeof(const char *);
+    case LIGHTER_OPTION_STRINGS:
+        return sizeof(struct lighter_strings);
+    case LIGHTER_OPTION_INT:
+        return sizeof(int64_t);
+    case LIGHTER_OPTION_BOOL:
+        return sizeof(bool);
+    case LIGHTER_OPTION_ENCODER:
+        return sizeof(struct lighter_encoding);
+    }
+    return 0;
+}
+
+static bool
+is_sound(const struct lighter_option *option, size_t options_size)
+{
+    size_t size = field_size(option->type);
+
+    return size && option->offset <= options_size &&
+           size <= options_size - option->offset &&
+           (option->type != LIGHTER_OPTION_SUFFIX || option->fallback);
+}
 
 /* How many options of `type` a table has; -1 where the table is unsound. */
 static int
@@ -25,9 +62,10 @@ count_options(const struct lighter_option *options, size_t options_size,
 {
     int n = 0;
 
-    for (const struct lighter_option *option = options; option && option->name;
-         option++) {
-        if (option->offset >= options_size || option->type > LIGHTER_OPTION_ENCODER)
+    if (!options)
+        return -1;
+    for (const struct lighter_option *option = options; option->name; option++) {
+        if (!is_sound(option, options_size))
             return -1;
         n += option->type == type;
     }
@@ -37,8 +75,6 @@ count_options(const struct lighter_option *options, size_t options_size,
 static int
 check_writer(const struct lighter_writer *writer, struct lighter_error *err)
 {
-    if (!writer->name || !*writer->name)
-        return lighter_fail(err, LIGHTER_E_PARAMS, "a writer has no name");
     if (!writer->check || !writer->write)
         return refuse(err, "writer", writer->name, "has no check or no write");
     if (count_options(writer->options, writer->options_size, LIGHTER_OPTION_TARGET) !=
@@ -55,8 +91,6 @@ check_writer(const struct lighter_writer *writer, struct lighter_error *err)
 static int
 check_encoder(const struct lighter_encoder *encoder, struct lighter_error *err)
 {
-    if (!encoder->name || !*encoder->name)
-        return lighter_fail(err, LIGHTER_E_PARAMS, "an encoder has no name");
     if (!encoder->encode)
         return refuse(err, "encoder", encoder->name, "has no encode");
     if (count_options(encoder->options, encoder->options_size, LIGHTER_OPTION_SUFFIX) !=
@@ -66,65 +100,104 @@ check_encoder(const struct lighter_encoder *encoder, struct lighter_error *err)
     return 0;
 }
 
+static int
+check_policy(const struct lighter_policy *policy, struct lighter_error *err)
+{
+    if (!policy->open || !policy->decide)
+        return refuse(err, "policy", policy->name, "has no open or no decide");
+    if (count_options(policy->options, policy->options_size, LIGHTER_OPTION_TARGET) !=
+        0)
+        return refuse(err, "policy", policy->name,
+                      "needs a sound option table without a target");
+    return 0;
+}
+
+static int
+check_entry(enum registry_kind kind, const struct registry_entry *entry,
+            struct lighter_error *err)
+{
+    switch (kind) {
+    case REGISTRY_WRITER:
+        return check_writer(&entry->as.writer, err);
+    case REGISTRY_ENCODER:
+        return check_encoder(&entry->as.encoder, err);
+    default:
+        return check_policy(&entry->as.policy, err);
+    }
+}
+
 /* ---- looking up ---- */
 
-static struct registry_writer *
-find_writer(const struct registry *registry, const char *name)
+static const char *const kind_names[] = {"writer", "encoder", "policy"};
+
+static struct registry_entry *
+find(const struct registry *registry, enum registry_kind kind, const char *name)
 {
-    for (size_t i = 0; i < registry->n_writers; i++)
-        if (strcmp(registry->writers[i]->writer.name, name) == 0)
-            return registry->writers[i];
+    const struct registry_list *list = &registry->lists[kind];
+
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i]->name, name) == 0)
+            return list->items[i];
     return NULL;
 }
 
-static struct registry_encoder *
-find_encoder(const struct registry *registry, const char *name)
-{
-    for (size_t i = 0; i < registry->n_encoders; i++)
-        if (strcmp(registry->encoders[i]->encoder.name, name) == 0)
-            return registry->encoders[i];
-    return NULL;
-}
-
+/* "'csv', 'file'", as far as there is room. */
 static void
-add_name(char *list, size_t size, const char *name)
+list_names(const struct registry_list *list, char *text, size_t size)
 {
-    size_t used = strlen(list);
+    size_t used = 0;
 
-    snprintf(list + used, size - used, "%s'%s'", used ? ", " : "", name);
+    snprintf(text, size, "none");
+    for (size_t i = 0; i < list->count && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s'%s'", used ? ", " : "",
+                                 list->items[i]->name);
+}
+
+static struct registry_entry *
+look_up(const struct registry *registry, enum registry_kind kind, const char *name,
+        struct lighter_error *err)
+{
+    struct registry_entry *entry = find(registry, kind, name);
+    char names[512];
+
+    if (entry)
+        return entry;
+    list_names(&registry->lists[kind], names, sizeof names);
+    if (kind == REGISTRY_ENCODER) /* the words of lighter */
+        lighter_fail(err, LIGHTER_E_PARAMS,
+                     "Writer with name '%.64s' is not registered; there are: %s", name,
+                     names);
+    else
+        lighter_fail(err, LIGHTER_E_PARAMS, "no %s is called '%.64s'; there are: %s",
+                     kind_names[kind], name, names);
+    return NULL;
 }
 
 const struct lighter_writer *
 registry_writer(const struct registry *registry, const char *name,
                 struct lighter_error *err)
 {
-    struct registry_writer *found = find_writer(registry, name);
-    char names[512] = "";
+    struct registry_entry *entry = look_up(registry, REGISTRY_WRITER, name, err);
 
-    if (found)
-        return &found->writer;
-    for (size_t i = 0; i < registry->n_writers; i++)
-        add_name(names, sizeof names, registry->writers[i]->writer.name);
-    lighter_fail(err, LIGHTER_E_PARAMS, "no writer is called '%.64s'; there are: %s",
-                 name, *names ? names : "none");
-    return NULL;
+    return entry ? &entry->as.writer : NULL;
 }
 
 const struct lighter_encoder *
 registry_encoder(const struct registry *registry, const char *name,
                  struct lighter_error *err)
 {
-    struct registry_encoder *found = find_encoder(registry, name);
-    char names[512] = "";
+    struct registry_entry *entry = look_up(registry, REGISTRY_ENCODER, name, err);
 
-    if (found)
-        return &found->encoder;
-    for (size_t i = 0; i < registry->n_encoders; i++)
-        add_name(names, sizeof names, registry->encoders[i]->encoder.name);
-    lighter_fail(err, LIGHTER_E_PARAMS,
-                 "Writer with name '%.64s' is not registered; there are: %s", name,
-                 *names ? names : "none");
-    return NULL;
+    return entry ? &entry->as.encoder : NULL;
+}
+
+const struct lighter_policy *
+registry_policy(const struct registry *registry, const char *name,
+                struct lighter_error *err)
+{
+    struct registry_entry *entry = look_up(registry, REGISTRY_POLICY, name, err);
+
+    return entry ? &entry->as.policy : NULL;
 }
 
 /* ---- registering ---- */
@@ -142,65 +215,71 @@ grow(void *array, size_t n, size_t size, struct lighter_error *err)
     return 0;
 }
 
-static int
-add_writer(struct registry *registry, const struct lighter_writer *source,
-           struct lighter_error *err)
+/* Keeps the list sorted by name. */
+static void
+insert(struct registry_list *list, struct registry_entry *entry)
 {
-    AUTO(free_bytes) struct registry_writer *entry = calloc(1, sizeof *entry);
-    size_t at = registry->n_writers;
+    size_t at = list->count++;
+
+    for (; at && strcmp(list->items[at - 1]->name, entry->name) > 0; at--)
+        list->items[at] = list->items[at - 1];
+    list->items[at] = entry;
+}
+
+/* What all kinds have, out of the descriptor. */
+static void
+describe(struct registry_entry *entry, enum registry_kind kind)
+{
+    bool is_writer = kind == REGISTRY_WRITER, is_encoder = kind == REGISTRY_ENCODER;
+
+    /* all three begin with size, name and summary */
+    entry->name = entry->as.writer.name;
+    entry->summary = entry->as.writer.summary;
+    entry->options = is_writer    ? entry->as.writer.options
+                     : is_encoder ? entry->as.encoder.options
+                                  : entry->as.policy.options;
+}
+
+/* `source` is a descriptor of `kind`; all begin with their size, and `room` is ours. */
+static int
+add_entry(struct registry *registry, enum registry_kind kind, const void *source,
+          size_t room, struct lighter_error *err)
+{
+    AUTO(free_bytes) struct registry_entry *entry = calloc(1, sizeof *entry);
+    struct registry_list *list = &registry->lists[kind];
+    size_t size = *(const size_t *)source;
     int r;
 
     if (!entry)
         return fail_nomem(err);
-    memcpy(&entry->writer, source,
-           source->size < sizeof entry->writer ? source->size : sizeof entry->writer);
-    r = check_writer(&entry->writer, err);
+    memcpy(&entry->as, source, size < room ? size : room);
+    describe(entry, kind);
+    if (!entry->name || !*entry->name)
+        return lighter_fail(err, LIGHTER_E_PARAMS, "%s without a name",
+                            kind_names[kind]);
+    r = check_entry(kind, entry, err);
     if (r < 0)
         return r;
-    if (find_writer(registry, entry->writer.name))
-        return refuse(err, "writer", entry->writer.name, "is registered already");
-    r = grow(&registry->writers, at, sizeof(void *), err);
+    if (find(registry, kind, entry->name))
+        return refuse(err, kind_names[kind], entry->name, "is registered already");
+    r = grow(&list->items, list->count, sizeof *list->items, err);
     if (r < 0)
         return r;
     entry->plugin = registry->n_plugins;
-    for (; at && strcmp(registry->writers[at - 1]->writer.name, entry->writer.name) > 0;
-         at--)
-        registry->writers[at] = registry->writers[at - 1];
-    registry->writers[at] = entry;
-    registry->n_writers++;
+    insert(list, entry);
     entry = NULL;
     return 0;
 }
 
 static int
-add_encoder(struct registry *registry, const struct lighter_encoder *source,
-            struct lighter_error *err)
+add_entries(struct registry *registry, enum registry_kind kind,
+            const void *const *descriptors, size_t room, struct lighter_error *err)
 {
-    AUTO(free_bytes) struct registry_encoder *entry = calloc(1, sizeof *entry);
-    size_t at = registry->n_encoders;
-    int r;
+    int r = 0;
 
-    if (!entry)
-        return fail_nomem(err);
-    memcpy(&entry->encoder, source,
-           source->size < sizeof entry->encoder ? source->size : sizeof entry->encoder);
-    r = check_encoder(&entry->encoder, err);
-    if (r < 0)
-        return r;
-    if (find_encoder(registry, entry->encoder.name))
-        return refuse(err, "encoder", entry->encoder.name, "is registered already");
-    r = grow(&registry->encoders, at, sizeof(void *), err);
-    if (r < 0)
-        return r;
-    entry->plugin = registry->n_plugins;
-    for (; at &&
-           strcmp(registry->encoders[at - 1]->encoder.name, entry->encoder.name) > 0;
-         at--)
-        registry->encoders[at] = registry->encoders[at - 1];
-    registry->encoders[at] = entry;
-    registry->n_encoders++;
-    entry = NULL;
-    return 0;
+    for (size_t i = 0; r == 0 && descriptors && descriptors[i]; i++)
+        r = add_entry(registry, kind, descriptors[i], room, err);
+    return r;
 }
 
 static int
@@ -227,21 +306,17 @@ add_plugin(struct registry *registry, const struct lighter_plugin *plugin,
 static void
 forget_plugin(struct registry *registry, size_t plugin)
 {
-    size_t kept = 0;
+    for (int kind = 0; kind < REGISTRY_N_KINDS; kind++) {
+        struct registry_list *list = &registry->lists[kind];
+        size_t kept = 0;
 
-    for (size_t i = 0; i < registry->n_writers; i++)
-        if (registry->writers[i]->plugin == plugin)
-            free(registry->writers[i]);
-        else
-            registry->writers[kept++] = registry->writers[i];
-    registry->n_writers = kept;
-    kept = 0;
-    for (size_t i = 0; i < registry->n_encoders; i++)
-        if (registry->encoders[i]->plugin == plugin)
-            free(registry->encoders[i]);
-        else
-            registry->encoders[kept++] = registry->encoders[i];
-    registry->n_encoders = kept;
+        for (size_t i = 0; i < list->count; i++)
+            if (list->items[i]->plugin == plugin)
+                free(list->items[i]);
+            else
+                list->items[kept++] = list->items[i];
+        list->count = kept;
+    }
 }
 
 int
@@ -259,10 +334,15 @@ registry_add(struct registry *registry, const struct lighter_plugin *source,
            source->size < sizeof plugin ? source->size : sizeof plugin);
     if (!plugin.name || !*plugin.name)
         return lighter_fail(err, LIGHTER_E_PARAMS, "the plugin has no name");
-    for (size_t i = 0; r == 0 && plugin.writers && plugin.writers[i]; i++)
-        r = add_writer(registry, plugin.writers[i], err);
-    for (size_t i = 0; r == 0 && plugin.encoders && plugin.encoders[i]; i++)
-        r = add_encoder(registry, plugin.encoders[i], err);
+    r = add_entries(registry, REGISTRY_WRITER, (const void *const *)plugin.writers,
+                    sizeof(struct lighter_writer), err);
+    if (r == 0)
+        r = add_entries(registry, REGISTRY_ENCODER,
+                        (const void *const *)plugin.encoders,
+                        sizeof(struct lighter_encoder), err);
+    if (r == 0)
+        r = add_entries(registry, REGISTRY_POLICY, (const void *const *)plugin.policies,
+                        sizeof(struct lighter_policy), err);
     if (r == 0)
         r = add_plugin(registry, &plugin, path, err);
     if (r < 0)
@@ -373,10 +453,11 @@ registry_load(struct registry *registry, const char *directory,
 void
 registry_done(struct registry *registry)
 {
-    for (size_t i = 0; i < registry->n_writers; i++)
-        free(registry->writers[i]);
-    for (size_t i = 0; i < registry->n_encoders; i++)
-        free(registry->encoders[i]);
+    for (int kind = 0; kind < REGISTRY_N_KINDS; kind++) {
+        for (size_t i = 0; i < registry->lists[kind].count; i++)
+            free(registry->lists[kind].items[i]);
+        free(registry->lists[kind].items);
+    }
     for (size_t i = 0; i < registry->n_plugins; i++) {
         free(registry->plugins[i].name);
         free(registry->plugins[i].version);
@@ -386,8 +467,6 @@ registry_done(struct registry *registry)
         free(registry->refusals[i].path);
         free(registry->refusals[i].reason);
     }
-    free(registry->writers);
-    free(registry->encoders);
     free(registry->plugins);
     free(registry->refusals);
     *registry = (struct registry){0};

@@ -1,8 +1,8 @@
 /* registry.h - the plugins of this daemon, and what they registered by name.
  *
- * In: a directory of shared objects, read once before the loop runs. Out: writers and
- * encoders by name, in the order of their names. Nothing is ever unloaded. Read-only
- * after registry_load(): any thread.
+ * In: a directory of shared objects, read once before the loop runs. Out: writers,
+ * encoders and policies by name, in the order of their names. Nothing is ever unloaded.
+ * Read-only after registry_load(): any thread.
  */
 #ifndef DAEMON_REGISTRY_H
 #define DAEMON_REGISTRY_H
@@ -15,14 +15,28 @@ struct registry_plugin {
     char *name, *version, *path; /* owned */
 };
 
-struct registry_writer {
-    struct lighter_writer writer; /* a copy, complete for this ABI */
-    size_t plugin;                /* index into plugins */
+enum registry_kind {
+    REGISTRY_WRITER,
+    REGISTRY_ENCODER,
+    REGISTRY_POLICY,
+    REGISTRY_N_KINDS,
 };
 
-struct registry_encoder {
-    struct lighter_encoder encoder;
-    size_t plugin;
+/* What is registered under a name. */
+struct registry_entry {
+    const char *name, *summary;
+    const struct lighter_option *options;
+    size_t plugin; /* index into plugins */
+    union {        /* a copy, complete for this ABI */
+        struct lighter_writer writer;
+        struct lighter_encoder encoder;
+        struct lighter_policy policy;
+    } as;
+};
+
+struct registry_list {
+    struct registry_entry **items; /* by name; owned */
+    size_t count;
 };
 
 /* A file that is no plugin of ours, and why in one sentence. */
@@ -32,10 +46,9 @@ struct registry_refusal {
 
 struct registry {
     struct registry_plugin *plugins;
-    struct registry_writer **writers;
-    struct registry_encoder **encoders;
+    struct registry_list lists[REGISTRY_N_KINDS];
     struct registry_refusal *refusals;
-    size_t n_plugins, n_writers, n_encoders, n_refusals;
+    size_t n_plugins, n_refusals;
 };
 
 /* Load every *.so of `directory`, in the order of their names. A file that is foreign,
@@ -55,6 +68,9 @@ const struct lighter_writer *registry_writer(const struct registry *registry,
 const struct lighter_encoder *registry_encoder(const struct registry *registry,
                                                const char *name,
                                                struct lighter_error *err);
+const struct lighter_policy *registry_policy(const struct registry *registry,
+                                             const char *name,
+                                             struct lighter_error *err);
 
 /* Register what a descriptor offers; registry_load() does it for each file. `path` is
  * for people. All of it or nothing. Return: 0; -EINVAL, and `err` says why; -ENOMEM.

@@ -46,16 +46,12 @@ session_done(struct session *session)
 /* ---- hello ---- */
 
 static void
-pack_names(struct message_out *out, const struct registry *registry)
+pack_names(struct message_out *out, const struct registry_list *list, const char *key)
 {
-    pack_key(&out->packer, "writers");
-    msgpack_pack_array(&out->packer, registry->n_writers);
-    for (size_t i = 0; i < registry->n_writers; i++)
-        pack_text(&out->packer, registry->writers[i]->writer.name);
-    pack_key(&out->packer, "encoders");
-    msgpack_pack_array(&out->packer, registry->n_encoders);
-    for (size_t i = 0; i < registry->n_encoders; i++)
-        pack_text(&out->packer, registry->encoders[i]->encoder.name);
+    pack_key(&out->packer, key);
+    msgpack_pack_array(&out->packer, list->count);
+    for (size_t i = 0; i < list->count; i++)
+        pack_text(&out->packer, list->items[i]->name);
 }
 
 static int
@@ -83,6 +79,7 @@ handle_hello(struct session *session, struct message *message, struct reply *rep
              struct lighter_error *err)
 {
     const struct settings *settings = session->daemon->settings;
+    const struct registry_list *lists = session->daemon->registry.lists;
     struct message_out out;
     int64_t version;
     int r = params_required(
@@ -101,13 +98,15 @@ handle_hello(struct session *session, struct message *message, struct reply *rep
         return r;
     session->greeted = true;
     reply_begin(reply, &out);
-    msgpack_pack_map(&out.packer, 7);
+    msgpack_pack_map(&out.packer, 8);
     pack_key_int(&out.packer, "protocol", PROTOCOL_VERSION);
     pack_key_text(&out.packer, "server", "lighterd " PACKAGE_VERSION);
     pack_key_int(&out.packer, "pid", getpid());
     pack_key_int(&out.packer, "max_frame_bytes", settings->max_frame_bytes);
     pack_key_int(&out.packer, "max_client_bytes", settings->max_client_bytes);
-    pack_names(&out, &session->daemon->registry);
+    pack_names(&out, &lists[REGISTRY_WRITER], "writers");
+    pack_names(&out, &lists[REGISTRY_ENCODER], "encoders");
+    pack_names(&out, &lists[REGISTRY_POLICY], "policies");
     reply_send(reply, &out);
     return 0;
 }
@@ -201,11 +200,11 @@ parse_writers(struct job_spec *spec, const struct registry *registry,
                             err);
     if (r < 0)
         return r;
-    if (array.size == 0 || array.size > JOB_WRITERS_MAX)
+    if (array.size > JOB_WRITERS_MAX || (!array.size && !spec->policies.n_items))
         return lighter_fail(err, LIGHTER_E_PARAMS,
                             "'writers' expects 1 to %d maps, got %u", JOB_WRITERS_MAX,
                             array.size);
-    spec->writers = calloc(array.size, sizeof *spec->writers);
+    spec->writers = calloc(array.size + 1u, sizeof *spec->writers);
     if (!spec->writers)
         return fail_nomem(err);
     for (uint32_t i = 0; i < array.size; i++) {
@@ -228,6 +227,8 @@ parse_spec(struct job_spec *spec, const struct registry *registry,
         r = parse_stage(spec, params, err);
     if (r == 0)
         r = parse_ranks(spec, params, err);
+    if (r == 0)
+        r = policies_init(&spec->policies, registry, params, err);
     if (r == 0)
         r = parse_writers(spec, registry, params, message->zone, err);
     return r;
@@ -342,6 +343,27 @@ handle_abort(struct session *session, struct message *message, struct reply *rep
     return seat_abort(seat, text, reply, err);
 }
 
+/* ---- step ---- */
+
+static int
+handle_step(struct session *session, struct message *message, struct reply *reply,
+            struct lighter_error *err)
+{
+    const msgpack_object *params = message->params;
+    struct lighter_step step = {.size = sizeof step};
+    struct seat *seat;
+    int r = find_seat(session, params, &seat, err);
+
+    if (r == 0)
+        r = params_required(
+            params_int(params, "global_step", 0, INT64_MAX, &step.global_step, err),
+            "global_step", err);
+    if (r == 0)
+        r = params_required(params_int(params, "epoch", 0, INT64_MAX, &step.epoch, err),
+                            "epoch", err);
+    return r < 0 ? r : seat_step(seat, &step, reply, err);
+}
+
 /* ---- which is which ---- */
 
 static handler *
@@ -350,11 +372,9 @@ find_handler(const struct message *message)
     static const struct {
         const char *method;
         handler *handle;
-    } table[] = {{"write", handle_write},
-                 {"open", handle_open},
-                 {"end", handle_end},
-                 {"abort", handle_abort},
-                 {"hello", handle_hello}};
+    } table[] = {{"write", handle_write}, {"step", handle_step},
+                 {"open", handle_open},   {"end", handle_end},
+                 {"abort", handle_abort}, {"hello", handle_hello}};
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (message_is(message, table[i].method))

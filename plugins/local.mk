@@ -8,4 +8,5 @@ include $(top_srcdir)/plugins/file/local.mk
 include $(top_srcdir)/plugins/tensor/local.mk
 include $(top_srcdir)/plugins/image/local.mk
 include $(top_srcdir)/plugins/text/local.mk
+include $(top_srcdir)/plugins/freezer/local.mk
 include $(top_srcdir)/plugins/video/local.mk

@@ -150,6 +150,19 @@ message_begin_request(struct message_out *out, uint32_t id, const char *method)
 }
 
 void
+message_begin_notification(struct message_out *out, const char *method)
+{
+    static const char head[FRAME_HEAD_SIZE];
+
+    msgpack_sbuffer_init(&out->buffer);
+    msgpack_packer_init(&out->packer, &out->buffer, msgpack_sbuffer_write);
+    msgpack_sbuffer_write(&out->buffer, head, sizeof head);
+    msgpack_pack_array(&out->packer, 3);
+    msgpack_pack_uint32(&out->packer, 2);
+    pack_text(&out->packer, method);
+}
+
+void
 message_begin_result(struct message_out *out, uint32_t id)
 {
     begin(out, MESSAGE_RESPONSE, id);

@@ -43,6 +43,7 @@ struct message_out {
  */
 void message_begin_request(struct message_out *out, uint32_t id, const char *method);
 void message_begin_result(struct message_out *out, uint32_t id);
+void message_begin_notification(struct message_out *out, const char *method);
 void message_pack_error(struct message_out *out, uint32_t id,
                         const struct lighter_error *error, const char *writer);
 void message_out_done(struct message_out *out);

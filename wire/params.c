@@ -1,6 +1,9 @@
 /* params.c - see params.h. */
 #include "wire/params.h"
 
+#include "util/error.h"
+#include "util/utf8.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -139,6 +142,47 @@ params_array(const msgpack_object *map, const char *key, msgpack_object_array *r
 
     if (r == 0)
         *ret = object->via.array;
+    return r;
+}
+
+static int
+text_item(const msgpack_object *item, const char *key, uint32_t index,
+          msgpack_zone *zone, const char **ret_text, struct lighter_error *err)
+{
+    if (item->type != MSGPACK_OBJECT_STR)
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "'%s' expects strings, got %s at index %u", key,
+                            params_type_name(item), index);
+    if (!utf8_valid(item->via.str.ptr, item->via.str.size) ||
+        memchr(item->via.str.ptr, '\0', item->via.str.size))
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "'%s' expects UTF-8 without NUL at index %u", key, index);
+    *ret_text = params_text(zone, item->via.str);
+    return *ret_text ? 0 : fail_nomem(err);
+}
+
+int
+params_texts(const msgpack_object *map, const char *key, uint32_t max,
+             msgpack_zone *zone, const char *const **ret_items, size_t *ret_count,
+             struct lighter_error *err)
+{
+    msgpack_object_array array;
+    const char **items;
+    int r = params_array(map, key, &array, err);
+
+    if (r != 0)
+        return r;
+    if (array.size > max)
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "'%s' expects at most %u strings, got %u", key, max,
+                            array.size);
+    items = msgpack_zone_malloc(zone, (array.size + 1u) * sizeof *items);
+    if (!items)
+        return fail_nomem(err);
+    for (uint32_t i = 0; i < array.size && r == 0; i++)
+        r = text_item(&array.ptr[i], key, i, zone, &items[i], err);
+    *ret_items = items;
+    *ret_count = array.size;
     return r;
 }
 

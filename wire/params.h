@@ -28,6 +28,11 @@ int params_map(const msgpack_object *map, const char *key, const msgpack_object 
 int params_array(const msgpack_object *map, const char *key, msgpack_object_array *ret,
                  struct lighter_error *err);
 
+/* An array of up to `max` strings, UTF-8 without NUL, as texts in the zone. */
+int params_texts(const msgpack_object *map, const char *key, uint32_t max,
+                 msgpack_zone *zone, const char *const **ret_items, size_t *ret_count,
+                 struct lighter_error *err);
+
 /* PARAMS_ABSENT becomes an error that names `key`; all else is handed through. */
 int params_required(int r, const char *key, struct lighter_error *err);
 

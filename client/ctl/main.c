@@ -1,4 +1,4 @@
-/* main.c - lighterctl: look at a running lighterd, and end it. */
+/* main.c - lighterctl: look at a running lighterd, steer it, and end it. */
 #include "client/ctl/verbs.h"
 
 #include "config.h"
@@ -11,7 +11,7 @@ print_help(void)
 {
     puts("usage: lighterctl [--socket PATH] [--json] VERB ...\n"
          "\n"
-         "Looks at a running lighterd, and ends it.\n"
+         "Looks at a running lighterd, steers it, and ends it.\n"
          "\n"
          "verbs (lighterctl VERB --help has more on each):");
     for (size_t i = 0; verbs[i]; i++)
@@ -44,8 +44,14 @@ fail_unknown(const char *name)
 static enum ctl_exit
 run_verb(const struct verb *verb, const struct options *options)
 {
-    if (options->argument && !verb->takes_argument) {
-        complain("'%s' takes no argument, got '%s'", verb->name, options->argument);
+    if (options->n_arguments > verb->max_arguments) {
+        complain("'%s' is one word too many; see lighterctl %s --help",
+                 options->arguments[verb->max_arguments], verb->name);
+        return CTL_USAGE;
+    }
+    if (options->n_arguments < verb->min_arguments) {
+        complain("'%s' needs more words; see lighterctl %s --help", verb->name,
+                 verb->name);
         return CTL_USAGE;
     }
     if (options->has_timeout && !verb->takes_timeout) {

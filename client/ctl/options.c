@@ -93,13 +93,9 @@ options_parse(int argc, char **argv, struct options *ret_options)
     while ((option = getopt_long(argc, argv, ":hV", long_options, NULL)) != -1)
         if (take_option(option, ret_options, argv) != CTL_DONE)
             return CTL_USAGE;
-    if (argc - optind > 2) {
-        complain("'%s' is one word too many; see lighterctl --help", argv[optind + 2]);
-        return CTL_USAGE;
-    }
     if (optind < argc)
         ret_options->verb = argv[optind++];
-    if (optind < argc)
-        ret_options->argument = argv[optind];
+    ret_options->arguments = argv + optind;
+    ret_options->n_arguments = argc - optind;
     return CTL_DONE;
 }

@@ -20,8 +20,9 @@ struct options {
     bool json, help, version;
     bool has_timeout;
     int timeout_s;
-    const char *verb;     /* NULL: none */
-    const char *argument; /* of the verb; NULL: none */
+    const char *verb; /* NULL: none */
+    char **arguments; /* of the verb */
+    int n_arguments;
 };
 
 /* Options may stand before and after the verb. What is wrong is said on stderr.

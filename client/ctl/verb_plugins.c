@@ -11,17 +11,20 @@ static const char help[] =
     "usage: lighterctl [--socket PATH] [--json] plugins [NAME]\n"
     "\n"
     "Without NAME: the writers (outputs that a job may have), the encoders (what\n"
-    "turns one sample into one file, for a writer of files), and the plugins that\n"
-    "the daemon has refused to load, each with its reason.\n"
+    "turns one sample into one file, for a writer of files), the policies (what "
+    "steers\n"
+    "a training), and the plugins that the daemon has refused to load, each with its\n"
+    "reason.\n"
     "\n"
-    "With NAME: the options of the writer or encoder of that name, or of all that the\n"
-    "plugin of that name brings. TYPE is string, strings (a list), int, bool, target\n"
+    "With NAME: the options of the writer, encoder or policy of that name, or of all\n"
+    "that the plugin of that name brings. TYPE is string, strings (a list), int, bool, "
+    "target\n"
     "(the path that the writer makes), suffix (what files end in), or encoder (an\n"
     "encoder's name, or a map of its name and its own options).\n"
     "\n"
     "example:\n"
     "  $ lighterctl plugins csv\n"
-    "  writer csv: One table of comma-separated values, as Python's csv module ...\n"
+    "  writer csv: one table of comma-separated values, as Python's csv module ...\n"
     "\n"
     "  OPTION  TYPE     DEFAULT  REQUIRED  HELP\n"
     "  path    target   -        yes       The CSV file to make\n"
@@ -39,6 +42,12 @@ static const struct field writer_fields[] = {
 
 static const struct field encoder_fields[] = {
     {"ENCODER", "name", show_text, FIELD_LEFT},
+    {"PLUGIN", "plugin", show_text, FIELD_LEFT},
+    {"SUMMARY", "summary", show_text, FIELD_LEFT},
+    {NULL, NULL, NULL, 0}};
+
+static const struct field policy_fields[] = {
+    {"POLICY", "name", show_text, FIELD_LEFT},
     {"PLUGIN", "plugin", show_text, FIELD_LEFT},
     {"SUMMARY", "summary", show_text, FIELD_LEFT},
     {NULL, NULL, NULL, 0}};
@@ -89,13 +98,15 @@ print_all(const json_t *result)
     if (done == CTL_DONE)
         done = print_list(result, "encoders", encoder_fields, &is_first);
     if (done == CTL_DONE)
+        done = print_list(result, "policies", policy_fields, &is_first);
+    if (done == CTL_DONE)
         done = print_list(result, "refused", refused_fields, &is_first);
     if (done == CTL_DONE && is_first)
         puts("no plugins");
     return done;
 }
 
-/* `what` is "writer" or "encoder". */
+/* `what` is "writer", "encoder" or "policy". */
 static enum ctl_exit
 print_one(const json_t *row, const char *what)
 {
@@ -132,8 +143,11 @@ print_named(const json_t *result)
     bool is_first = true;
     enum ctl_exit done = print_each(result, "writers", "writer", &is_first);
 
-    return done == CTL_DONE ? print_each(result, "encoders", "encoder", &is_first)
-                            : done;
+    if (done == CTL_DONE)
+        done = print_each(result, "encoders", "encoder", &is_first);
+    if (done == CTL_DONE)
+        done = print_each(result, "policies", "policy", &is_first);
+    return done;
 }
 
 /* The params that ask for `name` (NULL: all). Returns owned; NULL: not UTF-8. */
@@ -150,12 +164,13 @@ make_params(const char *name)
 static enum ctl_exit
 run(const struct options *options)
 {
-    AUTO(free_bytes) char *params = make_params(options->argument);
+    const char *name = options->n_arguments ? options->arguments[0] : NULL;
+    AUTO(free_bytes) char *params = make_params(name);
     enum ctl_exit done;
     json_t *result;
 
     if (!params) {
-        complain("the plugin's name '%s' is not UTF-8", options->argument);
+        complain("the plugin's name '%s' is not UTF-8", name);
         return CTL_USAGE;
     }
     done = ask(options, "plugins", params, &result);
@@ -164,7 +179,7 @@ run(const struct options *options)
     if (options->json)
         output_json(stdout, result);
     else
-        done = options->argument ? print_named(result) : print_all(result);
+        done = name ? print_named(result) : print_all(result);
     json_decref(result);
     return done;
 }
@@ -172,5 +187,5 @@ run(const struct options *options)
 const struct verb verb_plugins = {.name = "plugins",
                                   .summary = "what can be written; NAME shows options",
                                   .help = help,
-                                  .takes_argument = true,
+                                  .max_arguments = 1,
                                   .run = run};

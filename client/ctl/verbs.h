@@ -8,11 +8,13 @@ struct verb {
     const char *name;
     const char *summary; /* a line of lighterctl --help */
     const char *help;    /* lighterctl NAME --help: all of it */
-    bool takes_argument, takes_timeout;
+    int min_arguments, max_arguments;
+    bool takes_timeout;
     enum ctl_exit (*run)(const struct options *options);
 };
 
-extern const struct verb verb_jobs, verb_ping, verb_plugins, verb_shutdown, verb_status;
+extern const struct verb verb_freeze, verb_jobs, verb_ping, verb_plugins, verb_shutdown,
+    verb_status, verb_unfreeze;
 
 /* All of them, in the order of the help; ends with NULL. */
 extern const struct verb *const verbs[];

@@ -1,4 +1,4 @@
-/* lighter/plugin.h - how a writer or an encoder plugs into lighterd.
+/* lighter/plugin.h - how a writer, an encoder or a policy plugs into lighterd.
  *
  * A plugin is a shared object in the plugin directory that exports one symbol:
  *
@@ -40,7 +40,7 @@ extern "C" {
 
 enum lighter_option_type {
     LIGHTER_OPTION_STRING,  /* const char * */
-    LIGHTER_OPTION_STRINGS, /* struct lighter_strings, one item or more */
+    LIGHTER_OPTION_STRINGS, /* struct lighter_strings; not empty where required */
     LIGHTER_OPTION_INT,     /* int64_t, within [min, max] */
     LIGHTER_OPTION_BOOL,    /* bool */
     LIGHTER_OPTION_TARGET,  /* const char *: the path that the writer makes, absolute.
@@ -210,6 +210,52 @@ struct lighter_writer {
     void (*close)(void *state);
 };
 
+/* ---- policies ------------------------------------------------------------------ */
+
+/* What a training process does with one parameter. Where several policies of a job have
+ * decided, the largest wins.
+ */
+enum lighter_action {
+    LIGHTER_KEEP,   /* leave requires_grad as it is */
+    LIGHTER_TRAIN,  /* requires_grad = True */
+    LIGHTER_FREEZE, /* requires_grad = False */
+};
+
+struct lighter_step {
+    size_t size;
+    int64_t global_step, epoch; /* as the trainer counts them, from 0 */
+};
+
+/* Filled by `decide`; at the call all is kept, for good. */
+struct lighter_decision {
+    size_t size;
+    uint8_t *actions;   /* an enum lighter_action for each parameter, in their order */
+    int64_t until_step; /* it holds below this global step; INT64_MAX: at all of them */
+    int64_t until_epoch; /* and below this epoch */
+};
+
+/* Answers training steps. One instance serves all ranks of a job. */
+struct lighter_policy {
+    size_t size; /* sizeof(struct lighter_policy) */
+    const char *name;
+    const char *summary;
+    const struct lighter_option *options; /* ends with a NULL name; needs no target */
+    size_t options_size;
+
+    /* On a worker. `options` and the names of the model's `parameters` are lent until
+     * `close`. Required. */
+    int (*open)(void **ret_state, const void *options,
+                const struct lighter_strings *parameters, struct lighter_error *err);
+
+    /* On the daemon's loop: must not block. Steps may come again, one a rank, and out
+     * of order by as much as ranks are apart. Required. */
+    int (*decide)(void *state, const struct lighter_step *step,
+                  struct lighter_decision *decision, struct lighter_error *err);
+
+    /* NULL: nothing to free. */
+    void (*close)(void *state);
+};
+
 /* ---- the plugin ---------------------------------------------------------------- */
 
 #define LIGHTER_PLUGIN_HEADER                                                          \
@@ -222,6 +268,7 @@ struct lighter_plugin {
     const char *version;
     const struct lighter_writer *const *writers;   /* ends with NULL; NULL: none */
     const struct lighter_encoder *const *encoders; /* ends with NULL; NULL: none */
+    const struct lighter_policy *const *policies;  /* ends with NULL; NULL: none */
 };
 
 #ifdef __GNUC__

@@ -14,7 +14,17 @@ import select
 import socket
 from collections import deque
 from itertools import islice
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, NoReturn, Optional
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    NoReturn,
+    Optional,
+    Set,
+)
 
 from . import __version__
 from .errors import ConnectionError, ProtocolError, StateError, from_answer
@@ -44,6 +54,7 @@ class Connection:
         self._requests: Dict[int, _Request] = {}
         self._bytes_on_way = 0
         self._last_id = 0
+        self._changed: Set[int] = set()
         self._failure: Optional[Exception] = None
         self._max_frame_bytes = self._max_client_bytes = 0xFFFFFFFF
 
@@ -105,6 +116,13 @@ class Connection:
         while self._requests:
             self._receive(wait=True)
 
+    def take_changed(self, handle: int) -> bool:
+        """Whether the daemon has said, since the last look, that this job changed."""
+        self._receive(wait=False)
+        changed = handle in self._changed
+        self._changed.discard(handle)
+        return changed
+
     def close(self) -> None:
         if os.getpid() == self._pid:
             self._socket.close()
@@ -161,6 +179,9 @@ class Connection:
             self._fail(ProtocolError(f"lighterd sent no answer: {error}"))
 
     def _take(self, message: Any) -> None:
+        if isinstance(message, list) and len(message) == 3 and message[0] == 2:
+            self._take_notification(*message[1:])
+            return
         if not isinstance(message, list) or len(message) != 4 or message[0] != 1:
             raise ValueError(f"{message!r}")
         _, id, error, result = message
@@ -171,6 +192,10 @@ class Connection:
             raise ValueError(f"there is no request {id!r}")
         self._bytes_on_way -= request.size
         request.on_answer(error, result)
+
+    def _take_notification(self, method: Any, params: Any) -> None:
+        if method == "changed":
+            self._changed.add(params["job"])
 
     def _fail(self, failure: Exception) -> NoReturn:
         self._failure = failure
