@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -51,6 +52,38 @@ has_entries(int fd)
     return found;
 }
 
+/* A lock on the staging directory: another daemon may know the job by the same name.
+ * The kernel drops it with the descriptor, however that comes about.
+ */
+static int
+lock_staging(int fd, const char *path, struct lighter_error *err)
+{
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    if (errno == EWOULDBLOCK)
+        return lighter_fail(err, LIGHTER_E_STATE,
+                            "a job of this name writes to '%s' already", path);
+    return lighter_fail_os(err, errno, "lock the staging directory in '%s'", path);
+}
+
+/* What an earlier job of that name has left is removed, unless it is alive. */
+static int
+clear_staging(struct files *files, const char *path, struct lighter_error *err)
+{
+    int fd = openat(files->directory_fd, files->staging,
+                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int r;
+
+    if (fd >= 0) {
+        r = lock_staging(fd, path, err);
+        close(fd);
+        if (r < 0)
+            return r;
+    }
+    r = path_remove_tree(files->directory_fd, files->staging, err);
+    return r < 0 ? error_wrap(err, r, "clear the staging directory in '%s'", path) : 0;
+}
+
 int
 files_prepare(struct files *files, const char *path, const char *staging,
               bool *ret_exists, struct lighter_error *err)
@@ -61,11 +94,13 @@ files_prepare(struct files *files, const char *path, const char *staging,
         return r;
     *ret_exists = has_entries(files->directory_fd);
     snprintf(files->staging, sizeof files->staging, "%s", staging);
-    r = path_remove_tree(files->directory_fd, files->staging, err);
+    r = clear_staging(files, path, err);
     if (r < 0)
-        return error_wrap(err, r, "clear the staging directory in '%s'", path);
+        return r;
     r = path_enter(files->directory_fd, files->staging, &files->staging_fd, err);
-    return r < 0 ? error_wrap(err, r, "in '%s'", path) : 0;
+    if (r < 0)
+        return error_wrap(err, r, "in '%s'", path);
+    return lock_staging(files->staging_fd, path, err);
 }
 
 /* `leaf` in the folder `fd`, taken away again where it cannot be whole. */
@@ -135,6 +170,8 @@ publish_folder(int from, int to, const char *name, struct lighter_error *err)
 {
     int inner_from, inner_to, r;
 
+    if (unlinkat(from, name, AT_REMOVEDIR) == 0)
+        return 0; /* all that was in it was taken back */
     r = path_enter(from, name, &inner_from, err);
     if (r < 0)
         return r;

@@ -23,7 +23,8 @@ void files_done(struct files *files);
 
 /* Make the directory `path` (absolute) and an empty staging directory in it; what an
  * earlier job of that name left there is removed. *ret_exists: files are in the target.
- * Return: 0; -ENOTDIR where a file has that name; -errno.
+ * Return: 0; -ENOTDIR where a file has that name; -EBUSY where that job is alive, in
+ *         another daemon; -errno.
  */
 int files_prepare(struct files *files, const char *path, const char *staging,
                   bool *ret_exists, struct lighter_error *err);

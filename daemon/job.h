@@ -109,7 +109,8 @@ struct job {
     uint64_t opened_at; /* uv_now(), ms */
     uv_work_t work;     /* preparing and publishing */
     int work_result;
-    struct lighter_error error; /* why it is failed, interrupted or aborted */
+    struct lighter_error work_error; /* the worker's, until it has come back */
+    struct lighter_error error;      /* why it is failed, interrupted or aborted */
 };
 
 /* All jobs of the daemon. */

@@ -201,7 +201,7 @@ run_last(uv_work_t *work)
 {
     struct job *job = work->data;
 
-    job->work_result = job->doom == JOB_OPEN ? publish_run(job, &job->error) : 0;
+    job->work_result = job->doom == JOB_OPEN ? publish_run(job, &job->work_error) : 0;
     publish_close(job);
 }
 
@@ -211,6 +211,8 @@ after_last(uv_work_t *work, int status)
     struct job *job = work->data;
 
     (void)status;
+    if (job->work_result < 0)
+        job->error = job->work_error;
     if (job->doom != JOB_OPEN)
         job_over(job, job->doom);
     else
@@ -246,9 +248,9 @@ run_prepare(uv_work_t *work)
 {
     struct job *job = work->data;
 
-    job->work_result = publish_prepare(job, &job->error);
+    job->work_result = publish_prepare(job, &job->work_error);
     if (job->work_result == 0)
-        job->work_result = policies_open(&job->policies, &job->error);
+        job->work_result = policies_open(&job->policies, &job->work_error);
 }
 
 static void
@@ -272,6 +274,7 @@ after_prepare(uv_work_t *work, int status)
 
     (void)status;
     if (job->work_result < 0) {
+        job->error = job->work_error;
         refuse_all_parked(job);
         job_over(job, JOB_FAILED);
         return;

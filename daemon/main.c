@@ -30,11 +30,10 @@ check_config(const struct settings *settings)
     for (size_t i = 0; i < registry.n_refusals; i++)
         fprintf(stderr, "lighterd: refused the plugin %s: %s\n",
                 registry.refusals[i].path, registry.refusals[i].reason);
-    printf("the configuration is sound; %zu writers, %zu encoders and %zu policies in "
-           "%s\n",
-           registry.lists[REGISTRY_WRITER].count,
-           registry.lists[REGISTRY_ENCODER].count,
-           registry.lists[REGISTRY_POLICY].count, settings->plugin_dir);
+    printf(
+        "the configuration is sound; writers %zu, encoders %zu, policies %zu in %s\n",
+        registry.lists[REGISTRY_WRITER].count, registry.lists[REGISTRY_ENCODER].count,
+        registry.lists[REGISTRY_POLICY].count, settings->plugin_dir);
     r = registry.n_refusals ? EXIT_USAGE : EXIT_SUCCESS;
     registry_done(&registry);
     return r;

@@ -59,12 +59,10 @@ refuse_name(struct lighter_error *err, const char *name, size_t size, const char
 static int
 check_name(const char *name, size_t size, size_t suffix_size, struct lighter_error *err)
 {
-    size_t start = 0;
+    size_t start = 0, n_components = 0;
 
     if (size == 0)
         return lighter_fail(err, LIGHTER_E_VALUE, "an empty name");
-    if (size >= PATH_MAX) /* each folder costs who walks it a call and a descriptor */
-        return refuse_name(err, name, size, "is longer than any path");
     if (!utf8_printable(name, size))
         return lighter_fail(err, LIGHTER_E_VALUE, "a name with control characters");
     if (name[0] == '/')
@@ -75,6 +73,8 @@ check_name(const char *name, size_t size, size_t suffix_size, struct lighter_err
 
         if (end < size && name[end] != '/')
             continue;
+        if (++n_components > PATH_COMPONENTS_MAX)
+            return refuse_name(err, name, size, "has more than 64 components");
         if (length == 0)
             return refuse_name(err, name, size, "has an empty component");
         if ((length == 1 && name[start] == '.') ||

@@ -14,6 +14,9 @@
 /* Room for a component and its NUL. */
 #define PATH_LEAF_SIZE 256
 
+/* Of a name. Who walks a tree holds a descriptor a level. */
+#define PATH_COMPONENTS_MAX 64
+
 /* Open the directory `path` (absolute), made with its parents where it is not there.
  * Return: 0, and the caller owns *ret_fd; -errno, such as -ENOTDIR where it is a file.
  */
@@ -28,7 +31,8 @@ int path_enter(int fd, const char *folder, int *ret_fd, struct lighter_error *er
  * sub-folders. *ret_fd is the last component's directory, owned by the caller (a
  * duplicate where the name has no folder); `ret_leaf` the component with `suffix`.
  * Refused by name: empty ones, absolute ones, empty components, "." and "..", control
- * characters, components of more than 255 bytes, folders that are links.
+ * characters, components of more than 255 bytes or more than
+ * PATH_COMPONENTS_MAX of them, folders that are links.
  * Return: 0; -EINVAL; -errno.
  */
 int path_walk(int fd, const char *name, size_t size, const char *suffix, int *ret_fd,

@@ -255,8 +255,8 @@ add_entry(struct registry *registry, enum registry_kind kind, const void *source
     memcpy(&entry->as, source, size < room ? size : room);
     describe(entry, kind);
     if (!entry->name || !*entry->name)
-        return lighter_fail(err, LIGHTER_E_PARAMS, "%s without a name",
-                            kind_names[kind]);
+        return lighter_fail(err, LIGHTER_E_PARAMS, "%s %s has no name",
+                            kind == REGISTRY_ENCODER ? "an" : "a", kind_names[kind]);
     r = check_entry(kind, entry, err);
     if (r < 0)
         return r;

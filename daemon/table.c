@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <linux/limits.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -61,6 +62,23 @@ set_shard_name(struct shard *shard, const struct table *table, uint32_t rank,
     return 0;
 }
 
+/* Emptied only when it is ours: under another path, or in another daemon, a live job
+ * may write this shard. The kernel drops the lock with the descriptor.
+ */
+static int
+claim(struct shard *shard, struct lighter_error *err)
+{
+    if (flock(shard->fd, LOCK_EX | LOCK_NB) < 0)
+        return errno == EWOULDBLOCK
+                   ? lighter_fail(err, LIGHTER_E_STATE,
+                                  "the shard '%s' is being written by another job",
+                                  shard->name)
+                   : lighter_fail_os(err, errno, "lock the shard '%s'", shard->name);
+    if (ftruncate(shard->fd, 0) < 0)
+        return lighter_fail_os(err, errno, "empty the shard '%s'", shard->name);
+    return 0;
+}
+
 int
 shard_open(struct shard *shard, const struct table *table, uint32_t rank,
            struct lighter_sink *header, struct lighter_error *err)
@@ -72,10 +90,12 @@ shard_open(struct shard *shard, const struct table *table, uint32_t rank,
     shard->size = 0;
     shard->header_size = header->size;
     shard->fd = openat(table->directory_fd, shard->name,
-                       O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+                       O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (shard->fd < 0)
         return lighter_fail_os(err, errno, "make the shard '%s'", shard->name);
-    r = shard_append(shard, header, err);
+    r = claim(shard, err);
+    if (r == 0)
+        r = shard_append(shard, header, err);
     if (r < 0)
         shard_close(shard);
     return r;

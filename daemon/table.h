@@ -37,7 +37,7 @@ int table_prepare(struct table *table, const char *path, bool *ret_exists,
                   struct lighter_error *err);
 
 /* An empty shard of this rank that begins with `header`; an old one is replaced.
- * Return: 0; -errno.
+ * Return: 0; -EBUSY where another job, of whatever daemon, is writing it; -errno.
  */
 int shard_open(struct shard *shard, const struct table *table, uint32_t rank,
                struct lighter_sink *header, struct lighter_error *err);

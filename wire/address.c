@@ -38,9 +38,11 @@ use_tmp(struct sockaddr_un *address, struct lighter_error *err)
     char directory[64];
 
     snprintf(directory, sizeof directory, "/tmp/lighterd-%u", (unsigned)geteuid());
-    if (lstat(directory, &status) == 0 &&
-        (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() ||
-         (status.st_mode & 0777) != 0700))
+    mkdir(directory, 0700); /* first, so that nobody can make it after the look */
+    if (lstat(directory, &status) < 0)
+        return lighter_fail_os(err, errno, "look at %s", directory);
+    if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() ||
+        (status.st_mode & 0777) != 0700)
         return lighter_fail_os(
             err, EPERM, "%s is not a directory of mode 0700 that belongs to this user",
             directory);

@@ -379,11 +379,11 @@ def test_without_lightning_the_callbacks_are_plain_objects(
         writer.on_predict_batch_end(trainer, None, {{"x": [1]}}, None, 0)
         writer.on_predict_epoch_end(trainer, None)
         writer.teardown(trainer, None, "predict")
-        say([base.__name__ for base in BaseWriter.__bases__])
+        say([each.__name__ for each in BaseWriter.__mro__[1:]])
     """
     (rank,) = start_ranks(script, 1, socket=daemon.socket)
 
-    assert rank.finish() == ["['object']"]
+    assert rank.finish() == ["['_Callback', 'object']"]
     assert (tmp_path / "t.csv").read_bytes() == b"x\r\n1\r\n"
 
 

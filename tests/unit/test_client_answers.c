@@ -381,7 +381,7 @@ serve_beyond_json(struct peer *peer)
     msgpack_pack_map(&out.packer, 3);
     pack_key_double(&out.packer, "nan", (double)NAN);
     pack_key_uint(&out.packer, "huge", UINT64_MAX);
-    pack_key(&out.packer, "path\xff");
+    msgpack_pack_str_with_body(&out.packer, "path\xff", 5);
     msgpack_pack_str_with_body(&out.packer, "/\xe4/\xc3\xa4", 5);
     peer_send_out(peer, &out);
     peer_expect(peer, "status");

@@ -6,6 +6,7 @@ socket, by the rules of section 1 of doc/protocol.md. Any thread.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from typing import Optional, Union
@@ -45,10 +46,9 @@ def _default() -> str:
 
 def _check_private(directory: str) -> None:
     """Anyone may make a name in /tmp: trust it only if it is ours alone."""
-    try:
-        found = os.lstat(directory)
-    except FileNotFoundError:
-        return  # nobody listens yet; the daemon makes it
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(directory, 0o700)  # first: nobody can make it after the look
+    found = os.lstat(directory)
     if (
         not stat.S_ISDIR(found.st_mode)
         or found.st_uid != os.geteuid()

@@ -1,4 +1,5 @@
 import os
+import stat
 
 import pytest
 
@@ -55,11 +56,11 @@ def test_a_path_of_107_bytes_fits_and_one_of_108_does_not():
 
 
 def test_a_directory_for_oneself_is_private(tmp_path):
-    address._check_private(str(tmp_path / "missing"))
-
     directory = tmp_path / "mine"
-    directory.mkdir(mode=0o700)
+    address._check_private(str(directory))  # is made where it is missing
     address._check_private(str(directory))
+
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("make", ["open", "link", "file"])

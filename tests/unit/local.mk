@@ -1,0 +1,120 @@
+# Unit tests: one program a module. `make -jN check` runs them side by side.
+if HAVE_CHECK
+check_LTLIBRARIES += libunit.la
+libunit_la_SOURCES = tests/unit/pack.c tests/unit/pack.h tests/unit/unit.c \
+	tests/unit/unit.h
+libunit_la_CPPFLAGS = $(unit_cppflags)
+libunit_la_LIBADD = liblighterd.la $(CHECK_LIBS)
+unit_cppflags = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(UV_CFLAGS) $(MSGPACK_CFLAGS) \
+	$(JANSSON_CFLAGS)
+
+# Some load the plugins as the daemon does.
+AM_TESTS_ENVIRONMENT = PLUGIN_DIR='$(abs_top_builddir)/plugins/.libs'; \
+	export PLUGIN_DIR;
+
+# util/, wire/ and daemon/
+unit_tests = \
+	tests/unit/test_address \
+	tests/unit/test_check \
+	tests/unit/test_error \
+	tests/unit/test_files \
+	tests/unit/test_frame \
+	tests/unit/test_jobs \
+	tests/unit/test_listener \
+	tests/unit/test_message \
+	tests/unit/test_option \
+	tests/unit/test_params \
+	tests/unit/test_path \
+	tests/unit/test_peer \
+	tests/unit/test_registry \
+	tests/unit/test_settings \
+	tests/unit/test_sink \
+	tests/unit/test_table \
+	tests/unit/test_utf8 \
+	tests/unit/test_value \
+	tests/unit/test_writer
+tests_unit_test_address_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_address_LDADD = libunit.la
+tests_unit_test_check_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_check_LDADD = libunit.la
+tests_unit_test_error_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_error_LDADD = libunit.la
+tests_unit_test_files_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_files_LDADD = libunit.la
+tests_unit_test_frame_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_frame_LDADD = libunit.la
+tests_unit_test_jobs_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_jobs_LDADD = libunit.la
+tests_unit_test_listener_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_listener_LDADD = libunit.la
+tests_unit_test_message_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_message_LDADD = libunit.la
+tests_unit_test_option_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_option_LDADD = libunit.la
+tests_unit_test_params_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_params_LDADD = libunit.la
+tests_unit_test_path_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_path_LDADD = libunit.la
+tests_unit_test_peer_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_peer_LDADD = libunit.la
+tests_unit_test_registry_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_registry_LDADD = libunit.la
+tests_unit_test_settings_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_settings_LDADD = libunit.la
+tests_unit_test_sink_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_sink_LDADD = libunit.la
+tests_unit_test_table_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_table_LDADD = libunit.la
+tests_unit_test_utf8_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_utf8_LDADD = libunit.la
+tests_unit_test_value_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_value_LDADD = libunit.la
+tests_unit_test_writer_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_writer_LDADD = libunit.la
+
+# What plugins share.
+unit_tests += tests/unit/test_pytext
+tests_unit_test_pytext_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_pytext_LDADD = libunit.la libpytext.la $(SHORTEST_LIBS)
+
+# Plugins: each test holds the plugin's own objects, and calls it through its descriptor.
+if PLUGIN_CSV
+unit_tests += tests/unit/test_csv
+tests_unit_test_csv_SOURCES = tests/unit/test_csv.c $(plugins_csv_la_SOURCES)
+tests_unit_test_csv_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_csv_LDADD = libunit.la libpytext.la $(SHORTEST_LIBS)
+endif
+if PLUGIN_TEXT
+unit_tests += tests/unit/test_text
+tests_unit_test_text_SOURCES = tests/unit/test_text.c $(plugins_text_la_SOURCES)
+tests_unit_test_text_CPPFLAGS = $(unit_cppflags) $(UTF8PROC_CFLAGS)
+tests_unit_test_text_LDADD = libunit.la libpytext.la $(UTF8PROC_LIBS) $(SHORTEST_LIBS)
+endif
+if PLUGIN_FILE
+unit_tests += tests/unit/test_file
+tests_unit_test_file_SOURCES = tests/unit/test_file.c $(plugins_file_la_SOURCES)
+tests_unit_test_file_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_file_LDADD = libunit.la libpytext.la $(SHORTEST_LIBS)
+endif
+if PLUGIN_TENSOR
+unit_tests += tests/unit/test_tensor
+tests_unit_test_tensor_SOURCES = tests/unit/test_tensor.c $(plugins_tensor_la_SOURCES)
+tests_unit_test_tensor_CPPFLAGS = $(unit_cppflags) $(DEFLATE_CFLAGS)
+tests_unit_test_tensor_LDADD = libunit.la $(DEFLATE_LIBS)
+endif
+if PLUGIN_VIDEO
+unit_tests += tests/unit/test_video
+tests_unit_test_video_SOURCES = tests/unit/test_video.c $(plugins_video_la_SOURCES)
+tests_unit_test_video_CPPFLAGS = $(unit_cppflags) $(LIBAV_CFLAGS)
+tests_unit_test_video_LDADD = libunit.la $(LIBAV_LIBS) -lm
+endif
+if PLUGIN_IMAGE
+unit_tests += tests/unit/test_image
+tests_unit_test_image_SOURCES = tests/unit/test_image.c $(plugins_image_la_SOURCES)
+tests_unit_test_image_CPPFLAGS = $(unit_cppflags) $(SPNG_CFLAGS)
+tests_unit_test_image_LDADD = libunit.la $(SPNG_LIBS) -lm
+endif
+
+check_PROGRAMS += $(unit_tests)
+TESTS += $(unit_tests)
+endif
