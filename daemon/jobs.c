@@ -389,6 +389,11 @@ check_same(const struct job *job, const struct job_spec *spec,
                 err, LIGHTER_E_PARAMS,
                 "job '%s' has the writer [%.350s]; rank %u brings [%.350s]", job->name,
                 job->outputs[i].writer.text, spec->rank, spec->writers[i].text);
+    if (!policies_are_same(&job->policies, &spec->policies))
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "job '%s' has other policies or parameters than rank %u "
+                            "brings",
+                            job->name, spec->rank);
     return 0;
 }
 

@@ -200,6 +200,7 @@ policies_decide(struct policies *policies, const struct lighter_step *step,
             until_step = earlier(until_step, policies->from_step);
         } else {
             overrule(policies->actions, policies->asked, count);
+            policies->in_force = true;
         }
     }
     *ret_actions = policies->actions;
@@ -252,8 +253,9 @@ policies_ask(struct policies *policies, const char *pattern, enum lighter_action
 
     if (r < 0)
         return r;
-    if (policies->from_step >= 0) /* what was asked before holds until the next step */
+    if (policies->in_force) /* else no rank has seen it: it comes with this one */
         memcpy(policies->before, policies->asked, count);
+    policies->in_force = false;
     for (size_t i = 0; i < count; i++) {
         if (fnmatch(pattern, policies->parameters.items[i], 0) != 0)
             continue;

@@ -32,6 +32,7 @@ struct policies {
      * from_step, `asked` from there on. from_step < 0: the next rank that asks says. */
     uint8_t *before, *asked; /* owned; NULL until somebody asks */
     int64_t from_step;
+    bool in_force; /* a rank has come to from_step */
 
     uint8_t *actions, *scratch; /* owned; of policies_decide() */
 };

@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 from .errors import ConnectionError, Error, LimitError, ProtocolError, StateError
 from .job import Job
+from .registry import writer_registry
 from .run import run
 from .writers import Writer, csv, file
 
@@ -24,4 +25,5 @@ __all__ = [
     "csv",
     "file",
     "run",
+    "writer_registry",
 ]

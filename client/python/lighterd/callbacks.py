@@ -2,7 +2,8 @@
 
 In: a trainer's hooks. Out: its predictions, handed to the daemon, and parameters that
 freeze and unfreeze. All writers of one trainer share a connection, a job and one
-hand-over of each batch; all freezers share their decision. Either trainer takes them, `lightning.pytorch`'s and `pytorch_lightning`'s, and so does anything that calls the
+hand-over of each batch; all freezers share their decision. Either trainer takes them,
+`lightning.pytorch`'s and `pytorch_lightning`'s, and so does anything that calls the
 hooks with a trainer's `global_rank` and `world_size`. All in the trainer's thread.
 """
 
@@ -11,12 +12,14 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 from . import session, training, writers
 from .address import PathLike
 from .local import LocalFiles, WriterFn
+from .registry import writer_registry
 
 logger = logging.getLogger("lighterd")
 
@@ -78,6 +81,10 @@ class BaseWriter(_Callback):
                 f"Rank {trainer.global_rank} does not share storage with rank 0. "
                 "Ensure nodes have common storage access."
             )
+
+    def on_predict_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        if self._output is not None:
+            self._output.begin()
 
     def on_predict_batch_end(
         self,
@@ -151,9 +158,9 @@ class FileWriter(BaseWriter):
     Args:
         directory: Where the files go.
         value_key: Key of the outputs with what is saved.
-        writer_fn: An encoder's name ("tensor", "image_2d", "text", ...), a map of its
-            name and options, or a callable that is given a path and a value and runs
-            in this process.
+        writer_fn: A name ("tensor", "image_2d", "text", ...; see `writer_registry`), a
+            map of its name and options, or a callable that is given a path and a value
+            and runs in this process.
         name_key: Key of the outputs with the files' names; else they are numbered.
         job: What the job is called; after the first writer's path where it is not told.
         socket: The daemon's socket; see `lighterd.address`.
@@ -187,17 +194,36 @@ class FileWriter(BaseWriter):
         return self.path
 
     def _connect(self, trainer: Any) -> Union[session.Member, LocalFiles]:
-        what = (self.path, self.value_key, self.writer_fn, self.name_key)
-        if not isinstance(self.writer_fn, (str, Mapping)):
+        function = self._function()
+        if function is not None:
             return LocalFiles(
-                *what, rank=trainer.global_rank, world_size=trainer.world_size
+                self.path,
+                self.value_key,
+                function,
+                self.name_key,
+                rank=trainer.global_rank,
+                world_size=trainer.world_size,
             )
-        name = self.writer_fn
-        if isinstance(name, Mapping):
-            name = name.get("name")
         shared = session.of(trainer, self.job, self.socket)
-        shared.writer_registry.get(name)
-        return shared.join(writers.file(*what))
+        writer_registry.check(self._split()[0], shared.encoders)
+        return shared.join(
+            writers.file(self.path, self.value_key, self.writer_fn, self.name_key)
+        )
+
+    def _function(self) -> Optional[WriterFn]:
+        """What writes in this process; None where an encoder of the daemon does."""
+        if not isinstance(self.writer_fn, (str, Mapping)):
+            return self.writer_fn
+        name, options = self._split()
+        function = writer_registry.functions.get(name)
+        return partial(function, **options) if function and options else function
+
+    def _split(self) -> Tuple[str, Dict[str, Any]]:
+        """The writer function's name and options."""
+        if isinstance(self.writer_fn, str):
+            return self.writer_fn, {}
+        options = dict(self.writer_fn)
+        return options.pop("name", None), options
 
 
 class Freezer(_Callback):

@@ -28,7 +28,6 @@ from typing import (
 
 from . import __version__
 from .errors import ConnectionError, ProtocolError, StateError, from_answer
-from .registry import WriterRegistry
 from .wire import Buffer, FrameReader, pack_request
 
 PROTOCOL = 1
@@ -68,7 +67,7 @@ class Connection:
         )
         self._max_frame_bytes = hello["max_frame_bytes"]
         self._max_client_bytes = hello["max_client_bytes"]
-        self.writer_registry = WriterRegistry(hello["encoders"])
+        self.encoders: List[str] = hello["encoders"]
 
     def call(self, method: str, params: Dict[str, Any]) -> Any:
         """Send a request and wait for its result, or raise its error."""

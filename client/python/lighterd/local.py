@@ -40,9 +40,14 @@ class LocalFiles:
         if rank == 0 and any(directory.iterdir()):
             logger.warning("%s already exists, its files may be overwritten", directory)
 
+    def begin(self) -> None:
+        """There is no job."""
+
     def write(self, outputs: Outputs, batch_idx: int, dataloader_idx: int) -> None:
         check_file(self._value_key, self._name_key, outputs)
         values = samples.split(outputs[self._value_key])
+        if not values:
+            return
         end = self._next + len(values) * self._step
         names: Any = range(self._next, end, self._step)
         if self._name_key is not None:

@@ -1,24 +1,77 @@
-"""registry - the encoders of one daemon.
+"""registry - what can stand as `writer_fn` by its name.
 
-In: the names that its hello gave. Out: a name that is among them, or an error that lists
-those there are. Any thread.
+In: Python functions, registered by name, and the encoders that a daemon has. Out: the
+function of a name, or the name itself where an encoder of the daemon bears it. A
+daemon is asked only where somebody asks for what there is. Any thread.
 """
 
 from __future__ import annotations
 
-from typing import Any, Iterable
+from contextlib import closing
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Set, Union
+
+from .address import PathLike
+from .launch import connect
+from .local import WriterFn
 
 
 class WriterRegistry:
-    """What can stand as `writer_fn`."""
+    """There is one: `lighterd.writer_registry`.
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self.names = sorted(names)
+        @lighterd.writer_registry.register(name="npy")
+        def write_npy(path, value):
+            numpy.save(path, value)
 
-    def get(self, name: Any) -> str:
-        if name not in self.names:
-            raise ValueError(
-                f"Writer function {name!r} is not known. "
-                f"Available: {', '.join(self.names)}"
-            )
+        FileWriter("predictions", value_key="pred", writer_fn="npy")
+
+    A function runs in the process that writes, an encoder in the daemon. A function
+    that was registered before any daemon was met comes before an encoder of its name.
+    """
+
+    def __init__(self) -> None:
+        self.functions: Dict[str, WriterFn] = {}
+        self._encoders: Set[str] = set()  # of all daemons that were met
+
+    def register(self, name: str) -> Callable[[WriterFn], WriterFn]:
+        """Decorate a function that is given a path and a value."""
+
+        def add(function: WriterFn) -> WriterFn:
+            if name in self.functions or name in self._encoders:
+                raise ValueError(f"Writer with name '{name}' is already registered.")
+            self.functions[name] = function
+            return function
+
+        return add
+
+    def get(
+        self, name: str, socket: Optional[PathLike] = None
+    ) -> Union[WriterFn, str]:
+        """What `FileWriter` takes: a function, or the name of an encoder."""
+        if name in self.functions:
+            return self.functions[name]
+        self.check(name, self._ask(socket))
         return name
+
+    def names(self, socket: Optional[PathLike] = None) -> List[str]:
+        """Those of the functions, and of the daemon's encoders."""
+        return sorted({*self.functions, *self._ask(socket)})
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def check(self, name: str, encoders: Iterable[str]) -> None:
+        """ValueError where `name` is none of the encoders, those of one daemon."""
+        self._encoders.update(encoders)
+        if name not in encoders:
+            raise ValueError(
+                f"Writer with name '{name}' is not registered. "
+                f"Available: {', '.join(sorted({*self.functions, *encoders}))}"
+            )
+
+    def _ask(self, socket: Optional[PathLike]) -> List[str]:
+        with closing(connect(socket)) as connection:
+            self._encoders.update(connection.encoders)
+            return connection.encoders
+
+
+writer_registry = WriterRegistry()

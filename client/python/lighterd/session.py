@@ -44,30 +44,17 @@ class Session:
         self._job: Optional[Job] = None
         self._event: Hashable = None
         self._seen_by: Set[int] = set()
-        self.writer_registry = self._connection.writer_registry
+        self.encoders = self._connection.encoders
 
     def join(self, writer: Writer) -> Member:
         self._writers.append(writer)
         return Member(self, writer, len(self._writers))
 
-    def write(
-        self, who: int, outputs: Outputs, batch_idx: int, dataloader_idx: int
-    ) -> None:
-        if self._is_first(who, (batch_idx, dataloader_idx)):
-            self._open().hand_over(outputs, batch_idx, dataloader_idx)
+    def begin(self) -> None:
+        """Open the job: from here on the other ranks are told if this one fails.
 
-    def end(self, who: int) -> None:
-        """End the epoch and wait for its outputs: empty ones, if there was no batch."""
-        if self._is_first(who, "end"):
-            self._open().end()
-            self._job = None
-
-    def close(self, reason: str) -> None:
-        if self._job is not None:
-            self._job.abort(reason)
-        self._connection.close()
-
-    def _open(self) -> Job:
+        Without it the first batch does.
+        """
         if self._job is None:
             self._job = Job(
                 self._connection,
@@ -76,7 +63,25 @@ class Session:
                 rank=self._rank,
                 world_size=self._world_size,
             )
-        return self._job
+
+    def write(
+        self, who: int, outputs: Outputs, batch_idx: int, dataloader_idx: int
+    ) -> None:
+        if self._is_first(who, (batch_idx, dataloader_idx)):
+            self.begin()
+            self._job.hand_over(outputs, batch_idx, dataloader_idx)
+
+    def end(self, who: int) -> None:
+        """End the epoch and wait for its outputs: empty ones, if there was no batch."""
+        if self._is_first(who, "end"):
+            self.begin()
+            self._job.end()
+            self._job = None
+
+    def close(self, reason: str) -> None:
+        if self._job is not None:
+            self._job.abort(reason)
+        self._connection.close()
 
     def _is_first(self, who: int, event: Hashable) -> bool:
         """Whether no other has come with this event yet.
@@ -97,6 +102,9 @@ class Member:
         self._session = session
         self._writer = writer
         self._who = who
+
+    def begin(self) -> None:
+        self._session.begin()
 
     def write(self, outputs: Outputs, batch_idx: int, dataloader_idx: int) -> None:
         self._writer.check(outputs)

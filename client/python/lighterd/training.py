@@ -76,7 +76,14 @@ class Training:
         if not changed and self._answer and self._answer.holds(step, epoch):
             return
         params = {"job": self._handle, "global_step": step, "epoch": epoch}
-        self._answer = Answer(step, epoch, **self._connection.call("step", params))
+        answer = self._connection.call("step", params)
+        self._answer = Answer(
+            step,
+            epoch,
+            answer["actions"],
+            answer["until_step"],
+            answer["until_epoch"],
+        )
         _apply(self._answer, _parameters(module))
 
     def close(self, reason: Optional[str]) -> None:
@@ -104,10 +111,12 @@ def close_all(trainer: Any, reason: Optional[str] = None) -> None:
 def _agree_on_name(trainer: Any) -> str:
     """A new name, the same on all ranks."""
     name = f"fit-{uuid.uuid4().hex[:8]}"
+    if getattr(trainer, "world_size", 1) == 1:
+        return name
     strategy = getattr(trainer, "strategy", None)
-    if getattr(trainer, "world_size", 1) > 1:
-        name = strategy.broadcast(name, src=0)
-    return name
+    if not hasattr(strategy, "broadcast"):
+        raise ValueError("several ranks need a `job`: they cannot agree on a name")
+    return strategy.broadcast(name, src=0)
 
 
 def _parameters(module: Any) -> List[Tuple[str, Any]]:
