@@ -1,6 +1,9 @@
 # Documents for people, the scripts, and the examples.
 dist_man_MANS += doc/lighterd.8
-dist_doc_DATA += doc/outputs.md doc/plugins.md doc/protocol.md
-EXTRA_DIST += tools/quickstart tools/test tools/lib.sh examples/digits/digits.py \
-	examples/digits/train.py examples/digits/predict.py examples/digits/accuracy.py \
-	examples/plugin/example.c
+dist_doc_DATA += doc/differences.md doc/outputs.md doc/plugins.md doc/protocol.md
+EXTRA_DIST += tools/quickstart tools/test tools/lib.sh examples/plugin/example.c
+
+# What is Python goes along as it is: examples, and the end-to-end tests.
+dist-hook:
+	cd $(srcdir) && find examples tests/e2e \( -name '*.py' -o -name '*.yaml' -o \
+	  -name requirements.txt \) -exec cp --parents {} $(abs_distdir) \;

@@ -102,6 +102,17 @@ tests_unit_test_tensor_SOURCES = tests/unit/test_tensor.c $(plugins_tensor_la_SO
 tests_unit_test_tensor_CPPFLAGS = $(unit_cppflags) $(DEFLATE_CFLAGS)
 tests_unit_test_tensor_LDADD = libunit.la $(DEFLATE_LIBS)
 endif
+if PLUGIN_FREEZER
+unit_tests += tests/unit/test_freezer tests/unit/test_policy
+tests_unit_test_freezer_SOURCES = tests/unit/test_freezer.c \
+	$(plugins_freezer_la_SOURCES)
+tests_unit_test_freezer_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_freezer_LDADD = libunit.la
+tests_unit_test_policy_SOURCES = tests/unit/test_policy.c \
+	$(plugins_freezer_la_SOURCES)
+tests_unit_test_policy_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_policy_LDADD = libunit.la
+endif
 if PLUGIN_VIDEO
 unit_tests += tests/unit/test_video
 tests_unit_test_video_SOURCES = tests/unit/test_video.c $(plugins_video_la_SOURCES)
