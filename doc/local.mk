@@ -5,5 +5,6 @@ EXTRA_DIST += tools/quickstart tools/test tools/lib.sh examples/plugin/example.c
 
 # What is Python goes along as it is: examples, and the end-to-end tests.
 dist-hook:
-	cd $(srcdir) && find examples tests/e2e \( -name '*.py' -o -name '*.yaml' -o \
-	  -name requirements.txt \) -exec cp --parents {} $(abs_distdir) \;
+	to=$$(cd $(distdir) && pwd) && cd $(srcdir) && \
+	  find examples tests/e2e \( -name '*.py' -o -name '*.yaml' -o \
+	  -name requirements.txt \) -exec cp --parents {} "$$to" \;
