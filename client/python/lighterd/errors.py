@@ -45,7 +45,8 @@ _CLASSES = {
 def from_answer(error: Mapping[str, Any], context: str = "") -> Exception:
     """The exception for an answer's `error`; `context` goes before its message."""
     details = error.get("details") or {}
-    message = context + error.get("message", "")
+    sample = f"sample {details['sample']}: " if "sample" in details else ""
+    message = context + sample + error.get("message", "")
     if error.get("code") == "os":
         exception: Exception = OSError(details.get("errno", 0), message)
     else:
