@@ -39,7 +39,7 @@ def frozen(model):
 
 def learn(model):
     """A forward and a backward pass: a gradient for what trains, none for the rest."""
-    model.zero_grad()
+    model.zero_grad(set_to_none=True)
     loss = model(torch.ones(2, 3))
     if loss.requires_grad:
         loss.backward()
