@@ -8,6 +8,7 @@
 
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* One a processor that this process may use, and two at least: one may wait for a disk.
@@ -78,7 +79,8 @@ is_working(const struct daemon *daemon)
     if (daemon->quota.used)
         return true;
     TAILQ_FOREACH (job, &daemon->jobs.live, link)
-        if (job->state == JOB_PREPARING || job->state == JOB_PUBLISHING)
+        if (job->n_changing || job->state == JOB_PREPARING ||
+            job->state == JOB_PUBLISHING)
             return true;
     return false;
 }
@@ -142,18 +144,37 @@ on_jobs_idle(void *data)
 
 /* ---- the beginning ---- */
 
+/* One too many: it is told so, as far as its socket takes it, and let go. Takes `fd`.
+ */
+static void
+turn_away(const struct daemon *daemon, int fd)
+{
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+    struct message_out out;
+    struct frame frame;
+
+    lighter_fail(&err, LIGHTER_E_LIMIT, "%u clients are connected; that is the limit",
+                 daemon->n_conns);
+    log_warning("refused a client: %s", err.message);
+    message_pack_error(&out, 0, &err, NULL);
+    if (message_finish(&out, &frame, &err) == 0) {
+        if (send(fd, frame.data, frame.size, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+            log_debug("it has gone already");
+        free(frame.data);
+    }
+    close(fd);
+}
+
 static void
 on_accept(void *data, int fd)
 {
     struct daemon *daemon = data;
     struct lighter_error err = LIGHTER_ERROR_INIT;
 
-    if (daemon->n_conns >= daemon->settings->max_connections) {
-        log_warning("refused a client: %u connections are open", daemon->n_conns);
-        close(fd);
-    } else if (conn_open(daemon, fd, &err) < 0) {
+    if (daemon->n_conns >= daemon->settings->max_connections)
+        turn_away(daemon, fd);
+    else if (conn_open(daemon, fd, &err) < 0)
         log_error("refused a client: %s", err.message);
-    }
 }
 
 static void

@@ -123,6 +123,7 @@ rank_closed(struct rank *rank)
     struct job *job = rank->job;
 
     job->n_connected--;
+    job->n_changing--;
     rank->state = rank->after_closing;
     if (rank->state == RANK_ENDED) {
         rank_ended(rank);
@@ -152,6 +153,7 @@ static void
 rank_close(struct rank *rank, enum rank_state after)
 {
     rank->state = RANK_CLOSING;
+    rank->job->n_changing++;
     rank->after_closing = after;
     rank->n_pending = 1; /* held until every stream was told */
     for (uint32_t i = 0; i < rank->job->n_outputs; i++)
@@ -196,6 +198,7 @@ answer_open(struct rank *rank)
 static void
 rank_opened(struct rank *rank)
 {
+    rank->job->n_changing--;
     if (rank->open_result < 0) {
         rank_close(rank, RANK_ABSENT);
     } else if (!rank->seat) {
@@ -256,6 +259,7 @@ rank_open(struct rank *rank, struct seat *seat, struct reply *reply,
     rank->open_result = 0;
     rank->n_pending = job->n_outputs + 1; /* one is held until every stream began */
     job->n_connected++;
+    job->n_changing++;
     for (uint32_t i = 0; i < job->n_outputs; i++) {
         struct job_output *output = &job->outputs[i];
         bool is_table = output->writer.type->kind == LIGHTER_KIND_TABLE;

@@ -99,6 +99,7 @@ struct job {
     uint32_t world_size, n_outputs;
     uint32_t n_ended;           /* ranks */
     uint32_t n_connected;       /* ranks opening, open or closing */
+    uint32_t n_changing;        /* ranks opening or closing: they are owed an answer */
     struct job_output *outputs; /* their text and targets stay when the job is over */
     struct rank *ranks;
     struct policies policies;

@@ -300,12 +300,12 @@ def test_a_batch_over_the_largest_frame_is_a_limit_error(start_daemon, tmp_path)
             out.write({"id": ["x" * 10_001], "pred": [1]})
 
 
-def test_a_connection_over_the_limit_is_closed_and_room_is_made_again(
+def test_a_connection_over_the_limit_is_told_so_and_room_is_made_again(
     start_daemon, tmp_path
 ):
     small = start_daemon("--max-connections", "2")
     with small.raw(), small.raw():
-        with pytest.raises(lighterd.ConnectionError):
+        with pytest.raises(lighterd.LimitError, match="2 clients are connected"):
             by_python(small, table(tmp_path), {})
 
     daemons.until(small.is_alone, "the two have left")

@@ -306,6 +306,22 @@ def test_what_was_handed_over_is_written_before_it_ends(start_daemon, tmp_path):
     assert judges.files(tmp_path) == {"t.tmp_rank0.csv": expected}
 
 
+def test_an_end_that_was_heard_before_the_stop_is_answered(start_daemon, tmp_path):
+    for i in range(20):
+        daemon = start_daemon()
+        with daemon.raw() as client:
+            client.open_csv(tmp_path / f"{i}.csv")
+            write, data = client.request("write", job=1, seq=1, outputs={"x": [i]})
+            end, more = client.request("end", job=1)
+            stop, last = client.request("shutdown")
+            client.send(data + more + last)
+
+            assert client.answer(write) == client.answer(stop) == {}
+            assert client.answer(end)["published"]
+        assert daemon.wait() == 0
+        assert (tmp_path / f"{i}.csv").read_text() == f"x\n{i}\n"
+
+
 def test_a_job_that_is_published_when_the_signal_comes_is_published_whole(
     start_daemon, tmp_path
 ):
