@@ -101,7 +101,7 @@ AC_DEFUN([LIGHTERD_SANITIZERS], [
 
 AC_DEFUN([LIGHTERD_COVERAGE], [
     AC_ARG_ENABLE([coverage], [AS_HELP_STRING([--enable-coverage],
-        [build for gcov; `make coverage` prints the share of lines that tests reach])],
+        [build for gcov: run `make check`, then gcov or gcovr])],
         [], [enable_coverage=no])
     AS_IF([test "$enable_coverage" = yes], [COVERAGE_CFLAGS="--coverage -O0"])
     AC_SUBST([COVERAGE_CFLAGS])
