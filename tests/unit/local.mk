@@ -16,6 +16,7 @@ AM_TESTS_ENVIRONMENT = PLUGIN_DIR='$(abs_top_builddir)/plugins/.libs'; \
 unit_tests = \
 	tests/unit/test_address \
 	tests/unit/test_check \
+	tests/unit/test_daemon \
 	tests/unit/test_error \
 	tests/unit/test_files \
 	tests/unit/test_frame \
@@ -37,6 +38,8 @@ tests_unit_test_address_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_address_LDADD = libunit.la
 tests_unit_test_check_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_check_LDADD = libunit.la
+tests_unit_test_daemon_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_daemon_LDADD = libunit.la liblighter.la
 tests_unit_test_error_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_error_LDADD = libunit.la
 tests_unit_test_files_CPPFLAGS = $(unit_cppflags)
