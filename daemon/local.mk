@@ -1,6 +1,6 @@
 # The daemon: all of it in a convenience library, so that tests link what ships.
 noinst_LTLIBRARIES += liblighterd.la
-liblighterd_la_SOURCES = daemon/background.c daemon/background.h daemon/batch.c \
+liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/background.h daemon/batch.c \
 	daemon/batch.h daemon/conn.c daemon/conn.h daemon/control.c daemon/control.h \
 	daemon/daemon.c daemon/daemon.h daemon/files.c daemon/files.h daemon/job.c \
 	daemon/job.h daemon/job_internal.h daemon/jobs.c daemon/listener.c \

@@ -269,8 +269,7 @@ main(void)
     tcase_add_test(who, starts_freeze_what_begins_so);
     tcase_add_test(who, the_empty_start_freezes_all);
     tcase_add_test(who, exceptions_train);
-    tcase_add_test(who,
-                   kept_others_are_left_alone_and_exceptions_train_all_the_same);
+    tcase_add_test(who, kept_others_are_left_alone_and_exceptions_train_all_the_same);
     tcase_add_test(who, a_model_may_have_no_parameters);
     tcase_add_checked_fixture(when, begin, end);
     tcase_add_test(when, until_a_step);

@@ -47,8 +47,8 @@ open_policies(const char *items)
 {
     char params[1024];
 
-    snprintf(params, sizeof params, "{'policies': [%s], 'parameters': ['a.0','a.1','b']}",
-             items);
+    snprintf(params, sizeof params,
+             "{'policies': [%s], 'parameters': ['a.0','a.1','b']}", items);
     ck_assert_msg(init(&policies, params) == 0, "%s", err.message);
     ck_assert_msg(policies_open(&policies, &err) == 0, "%s", err.message);
 }
@@ -96,8 +96,8 @@ expect_refused(const char *params, const char *message)
 
 START_TEST(a_job_without_policies_has_none)
 {
-    static const char *const params[] = {
-        "{}", "{'policies': []}", "{'policies': null}", "{'parameters': ['a']}"};
+    static const char *const params[] = {"{}", "{'policies': []}", "{'policies': null}",
+                                         "{'parameters': ['a']}"};
 
     for (size_t i = 0; i < sizeof params / sizeof *params; i++) {
         ck_assert_msg(init(&policies, params[i]) == 0, "%s", err.message);
@@ -164,7 +164,7 @@ END_TEST
 START_TEST(a_plugin_that_refuses_its_options_is_closed_as_far_as_it_was_opened)
 {
     ck_assert_int_eq(init(&policies, "{'policies': [" FREEZER("'names': ['a']") "," //
-                                     FREEZER("") "], 'parameters': ['a']}"),
+                          FREEZER("") "], 'parameters': ['a']}"),
                      0);
     ck_assert_int_eq(policies_open(&policies, &err), -EINVAL);
     ck_assert_ptr_nonnull(strstr(err.message, "At least one of `names`"));

@@ -1,0 +1,216 @@
+/* admission.c - who may open a job now, who must wait, and who begins it anew.
+ *
+ * A rank must wait while the job is being prepared, and when it comes again for the
+ * next epoch before this one is over. It is parked with its job then, and looked at
+ * again when the job is open, or over.
+ */
+#include "daemon/job_internal.h"
+#include "util/error.h"
+
+#include <inttypes.h>
+
+/* A rank that wants its seat, and must wait for the job to be ready or over. */
+struct parked_open {
+    STAILQ_ENTRY(parked_open) link;
+    struct job_spec spec;
+    struct seat *seat;
+    struct reply reply;
+};
+
+enum admission { ADMIT_NOW, ADMIT_LATER, ADMIT_ANEW };
+
+static void
+parked_free(struct parked_open *parked)
+{
+    job_spec_done(&parked->spec);
+    reply_done(&parked->reply);
+    free(parked);
+}
+
+static int
+check_same(const struct job *job, const struct job_spec *spec,
+           struct lighter_error *err)
+{
+    if (job->world_size != spec->world_size)
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "job '%s' has world_size %u; rank %u brings %u", job->name,
+                            job->world_size, spec->rank, spec->world_size);
+    if (spec->moved)
+        return 0;
+    if (job->n_outputs != spec->n_writers)
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "job '%s' has %u writers; rank %u brings %u", job->name,
+                            job->n_outputs, spec->rank, spec->n_writers);
+    for (uint32_t i = 0; i < spec->n_writers; i++)
+        if (strcmp(job->outputs[i].writer.text, spec->writers[i].text) != 0)
+            return lighter_fail(
+                err, LIGHTER_E_PARAMS,
+                "job '%s' has the writer [%.350s]; rank %u brings [%.350s]", job->name,
+                job->outputs[i].writer.text, spec->rank, spec->writers[i].text);
+    if (!policies_are_same(&job->policies, &spec->policies))
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "job '%s' has other policies or parameters than rank %u "
+                            "brings",
+                            job->name, spec->rank);
+    return 0;
+}
+
+/* The seat's rank has ended, or is about to, and comes again for the next epoch. Where
+ * it comes from another process, and nobody else is here, this epoch will never end.
+ */
+static enum admission
+admit_again(const struct job *job, const struct rank *rank, const struct peer *peer)
+{
+    if (rank->peer != peer && job->n_connected == 0 && job->state == JOB_OPEN)
+        return ADMIT_ANEW;
+    return ADMIT_LATER;
+}
+
+/* Return: an admission; -EBUSY; -EINVAL. */
+static int
+admit(const struct job *job, const struct job_spec *spec, const struct peer *peer,
+      struct lighter_error *err)
+{
+    const struct rank *rank;
+    int r;
+
+    if (job->state == JOB_PUBLISHING)
+        return ADMIT_LATER;
+    rank = spec->rank < job->world_size ? &job->ranks[spec->rank] : NULL;
+    if (rank && (rank->state == RANK_ENDED || rank->state == RANK_CLOSING))
+        return admit_again(job, rank, peer);
+    r = check_same(job, spec, err);
+    if (r < 0)
+        return r;
+    if (rank->state == RANK_OPENING || rank->state == RANK_OPEN)
+        return lighter_fail(err, LIGHTER_E_STATE,
+                            "rank %u of job '%s' is taken by %s (pid %" PRId64 ")",
+                            spec->rank, job->name, rank->peer->client, rank->peer->pid);
+    if (job->doom != JOB_OPEN)
+        return lighter_fail(err, LIGHTER_E_STATE, "%.900s; another rank still holds it",
+                            job->error.message);
+    return job->state == JOB_OPEN ? ADMIT_NOW : ADMIT_LATER;
+}
+
+static int
+park(struct job *job, struct job_spec *spec, struct seat *seat, struct reply *reply,
+     struct lighter_error *err)
+{
+    struct parked_open *parked = calloc(1, sizeof *parked);
+
+    if (!parked)
+        return fail_nomem(err);
+    parked->spec = *spec; /* moved */
+    *spec = (struct job_spec){0};
+    parked->seat = seat;
+    parked->reply = reply_take(reply);
+    seat->job = job;
+    STAILQ_INSERT_TAIL(&job->parked, parked, link);
+    return 0;
+}
+
+bool
+jobs_unpark(struct job *job, const struct seat *seat)
+{
+    struct parked_open *parked;
+
+    STAILQ_FOREACH (parked, &job->parked, link)
+        if (parked->seat == seat) {
+            STAILQ_REMOVE(&job->parked, parked, parked_open, link);
+            parked_free(parked);
+            job_settle(job);
+            return true;
+        }
+    return false;
+}
+
+static int
+take_seat(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
+          struct reply *reply, struct lighter_error *err)
+{
+    struct job *job = jobs_find_live(jobs, spec);
+    int r = job ? admit(job, spec, reply->peer, err) : ADMIT_ANEW;
+
+    if (r < 0)
+        return r;
+    if (r == ADMIT_ANEW && job) {
+        job->doom = JOB_INTERRUPTED;
+        lighter_fail(&job->error, LIGHTER_E_STATE,
+                     "job '%s' is not published: not all of its ranks came", job->name);
+        job_answer_waiting(job, &job->error);
+        job_finish(job);
+    } else if (r == ADMIT_ANEW) {
+        r = jobs_create(jobs, spec, &job, err);
+        if (r < 0)
+            return r;
+    }
+    seat->rank = spec->rank;
+    if (job->state != JOB_OPEN || r == ADMIT_LATER)
+        return park(job, spec, seat, reply, err);
+    seat->job = job;
+    r = rank_open(&job->ranks[spec->rank], seat, reply, err);
+    if (r < 0)
+        seat->job = NULL;
+    return r;
+}
+
+int
+jobs_open(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
+          struct reply *reply, struct lighter_error *err)
+{
+    int r = take_seat(jobs, spec, seat, reply, err);
+
+    job_spec_done(spec);
+    return r;
+}
+
+/* ---- those that waited ---- */
+
+static void
+admit_parked(struct jobs *jobs, struct parked_open *parked)
+{
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+
+    parked->seat->job = NULL;
+    if (jobs_open(jobs, &parked->spec, parked->seat, &parked->reply, &err) < 0)
+        reply_error(&parked->reply, &err, NULL);
+    parked_free(parked);
+}
+
+/* Those that waited are looked at again, in order; some may have to wait once more. */
+void
+parked_admit_all(struct jobs *jobs, struct job *job)
+{
+    STAILQ_HEAD(, parked_open) waiting = STAILQ_HEAD_INITIALIZER(waiting);
+    struct parked_open *parked;
+
+    STAILQ_CONCAT(&waiting, &job->parked);
+    while ((parked = STAILQ_FIRST(&waiting))) {
+        STAILQ_REMOVE_HEAD(&waiting, link);
+        admit_parked(jobs, parked);
+    }
+}
+
+void
+parked_refuse_all(struct job *job)
+{
+    struct parked_open *parked;
+
+    while ((parked = STAILQ_FIRST(&job->parked))) {
+        STAILQ_REMOVE_HEAD(&job->parked, link);
+        parked->seat->job = NULL;
+        reply_error(&parked->reply, &job->error, NULL);
+        parked_free(parked);
+    }
+}
+
+void
+parked_drop_all(struct job *job)
+{
+    struct parked_open *parked;
+
+    while ((parked = STAILQ_FIRST(&job->parked))) {
+        STAILQ_REMOVE_HEAD(&job->parked, link);
+        parked_free(parked);
+    }
+}
