@@ -1,0 +1,16 @@
+"""pairs - what is compared: a module a subject, each a generator of experiments.
+
+An experiment is made when its turn comes, so that what others need is not in memory.
+"""
+
+from . import blocking, files, images, service, sweep, table, whole
+
+ALL = {
+    "blocking": blocking.experiments,
+    "files": files.experiments,
+    "table": table.experiments,
+    "images": images.experiments,
+    "whole": whole.experiments,
+    "service": service.experiments,
+    "sweep": sweep.experiments,
+}
