@@ -139,7 +139,7 @@ def _machine(directory: str) -> Dict[str, Any]:
         "filesystem": subprocess.check_output(
             ["df", "--output=fstype", directory], text=True
         ).split()[-1],
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "python": platform.python_version(),
         "torch": torch.__version__,
         "load": os.getloadavg()[0],
