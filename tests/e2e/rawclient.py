@@ -62,7 +62,12 @@ class RawClient:
     def close(self):
         self.socket.close()
 
-    def send(self, data):
+    def send(self, data, descriptors=()):
+        """All of the bytes, and the descriptors with the first of them."""
+        if descriptors:
+            packed = struct.pack(f"{len(descriptors)}i", *descriptors)
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, packed)]
+            data = data[self.socket.sendmsg([data], rights) :]
         self.socket.sendall(data)
 
     def request(self, method, **params):
@@ -74,6 +79,12 @@ class RawClient:
         id, data = self.request(method, **params)
         self.send(data)
         return id
+
+    def share(self, *descriptors, **params):
+        """The answer to `memory` with these descriptors."""
+        id, data = self.request("memory", **params)
+        self.send(data, descriptors)
+        return self.answer(id)
 
     def receive(self):
         """The next message, or None at the end of the connection."""
