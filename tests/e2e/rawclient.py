@@ -68,7 +68,8 @@ class RawClient:
             packed = struct.pack(f"{len(descriptors)}i", *descriptors)
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, packed)]
             data = data[self.socket.sendmsg([data], rights) :]
-        self.socket.sendall(data)
+        if data:  # else who is sent away at once would already be a broken pipe
+            self.socket.sendall(data)
 
     def request(self, method, **params):
         """The bytes of a request, with the id that it gets."""

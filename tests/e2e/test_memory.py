@@ -14,8 +14,13 @@ import tempfile
 import threading
 
 import daemons
+import judges
 import pytest
+import ranks
 import rawclient
+
+import lighterd
+from lighterd import memory as client_memory
 
 MIB = 1 << 20
 LIMIT = 64 * MIB
@@ -422,3 +427,150 @@ def test_many_clients_share_come_and_go(daemon, memfd, tmp_path):
             if number % 10 == 0:
                 values = [{"x": at("|u1", [1], LIMIT - 1, 1)}]
                 write_all(client, tmp_path / "t.csv", values, job=f"n{number}")
+
+
+# ---- the Python client ----
+
+
+@pytest.fixture
+def share_all(monkeypatch):
+    """Tensors of any size go into memory, so that tests can be small."""
+    monkeypatch.setattr(client_memory, "WORTH_BYTES", 1)
+
+
+
+def outputs_of_all_kinds(torch, tmp_path):
+    generator = torch.Generator().manual_seed(3)
+    outputs = {
+        dtype: judges.random_tensor(torch, dtype, (4, 3, 5, 7), generator)
+        for dtype in judges.TORCH_DTYPES
+    }
+    outputs["image"] = torch.rand(4, 3, 5, 7, generator=generator).transpose(2, 3)
+    outputs["list"] = [torch.full((3, i + 1, 2), 0.5) for i in range(4)]
+    outputs["numpy"] = outputs["float64"].numpy()[:, ::-1]
+    outputs["n"] = torch.arange(4)
+    writers = [lighterd.csv(tmp_path / "t.csv", list(outputs))]
+    writers += [
+        lighterd.file(tmp_path / "tensor" / key, key, "tensor") for key in outputs
+    ]
+    writers += [
+        lighterd.file(tmp_path / "image" / key, key, "image_2d")
+        for key in ("image", "list", "uint8", "float16")
+    ]
+    return outputs, writers
+
+
+def test_what_is_written_is_the_same_by_either_way(
+    daemon, tmp_path, torch, monkeypatch
+):
+    found = []
+    for worth in (1, 1 << 40):
+        monkeypatch.setattr(client_memory, "WORTH_BYTES", worth)
+        directory = tmp_path / str(worth)
+        directory.mkdir()
+        outputs, writers = outputs_of_all_kinds(torch, directory)
+        with lighterd.run(*writers, socket=daemon.socket, job="same") as out:
+            for _ in range(3):
+                out.write(outputs)
+                found.append(out._connection._memory is not None)
+        found.append(judges.files(directory))
+
+    assert found[:3] == [True] * 3 and found[4:7] == [False] * 3
+    assert len(found[3]) == 1 + 12 * 23
+    assert found[3] == found[7]
+
+
+def test_slots_are_used_again_over_thousands_of_batches(
+    daemon, tmp_path, torch, share_all
+):
+    """Each batch is other bytes; a slot that came back too early would show."""
+    n = 3000
+    writer = lighterd.csv(tmp_path / "t.csv", ["a", "b"])
+    with lighterd.run(writer, socket=daemon.socket) as out:
+        value = torch.empty(8, dtype=torch.int64)
+        for i in range(n):
+            value.copy_(torch.arange(8 * i, 8 * i + 8))
+            out.write({"a": value, "b": value * 3})
+            value.zero_()
+        memory = out._connection._memory
+        out._connection.flush()
+        assert memory._free == [(0, memory.size)]
+
+    rows = "".join(f"{i},{3 * i}\r\n" for i in range(8 * n))
+    assert (tmp_path / "t.csv").read_bytes() == b"a,b\r\n" + rows.encode()
+
+
+def test_large_batches_wait_for_room_and_all_arrive(start_daemon, tmp_path, torch):
+    """A memory of three batches, thirty of them, and two ranks."""
+    daemon = start_daemon("--max-memory-bytes", str(3 * MIB))
+
+    def run(rank):
+        writer = lighterd.file(tmp_path / "out", "v", "tensor", "name")
+        with lighterd.run(writer, rank=rank, world_size=2, socket=daemon.socket) as out:
+            for i in range(30):
+                value = torch.full((2, MIB // 8), 100 * rank + i, dtype=torch.float32)
+                out.write({"v": value, "name": [f"{rank}-{i}-{j}" for j in (0, 1)]})
+
+    ranks.in_threads(run, range(2))
+
+    for rank in range(2):
+        for i in range(30):
+            loaded = torch.load(tmp_path / "out" / f"{rank}-{i}-1.pt")
+            assert loaded.shape == (MIB // 8,) and (loaded == 100 * rank + i).all()
+
+
+def test_a_batch_larger_than_the_memory_goes_both_ways(start_daemon, tmp_path, torch):
+    daemon = start_daemon("--max-memory-bytes", str(3 * MIB))
+    values = [torch.full((MIB // 4,), i, dtype=torch.float32) for i in range(8)]
+    writer = lighterd.file(tmp_path / "out", "v", "tensor")
+    with lighterd.run(writer, socket=daemon.socket) as out:
+        for _ in range(3):
+            out.write({"v": values})
+    for i in range(24):
+        assert torch.equal(torch.load(tmp_path / "out" / f"{i}.pt"), values[i % 8])
+
+
+def test_a_client_without_memory_is_as_before(start_daemon, tmp_path, torch):
+    daemon = start_daemon("--max-memory-bytes", "0")
+    value = torch.rand(4, MIB // 8)
+    writer = lighterd.file(tmp_path / "out", "v", "tensor")
+    with lighterd.run(writer, socket=daemon.socket) as out:
+        out.write({"v": value})
+        assert out._connection._memory is None
+    assert torch.equal(torch.load(tmp_path / "out" / "3.pt"), value[3])
+
+
+def test_a_client_that_is_killed_leaves_nothing_mapped(
+    daemon, tmp_path, start_ranks, torch
+):
+    script = f"""
+        import torch
+        with lighterd.run(lighterd.csv({str(tmp_path / "t.csv")!r}, ["x"])) as out:
+            for i in range(1000):
+                out.write({{"x": torch.rand(256, 512)}})
+                if i == 3:
+                    say("writing")
+    """
+    for _ in range(3):
+        (rank,) = start_ranks(script, 1, socket=daemon.socket)
+        assert rank.hear() == "writing"
+        assert mappings(daemon) == 1
+        rank.kill()
+        daemons.until(lambda: mappings(daemon) == 0, "nothing is mapped")
+    shard = (tmp_path / "t.tmp_rank0.csv").read_bytes()
+    assert shard.endswith(b"\r\n") and (shard.count(b"\r\n") - 1) % 256 == 0
+
+
+def test_an_error_of_a_batch_gives_its_slot_back(daemon, tmp_path, torch, share_all):
+    writer = lighterd.file(tmp_path / "out", "v", "image_2d")
+    with lighterd.run(writer, socket=daemon.socket) as out:
+        for _ in range(3):
+            out.write({"v": torch.zeros(2, 7, 4, 4)})  # seven channels
+            out._connection.flush()
+            with pytest.raises(ValueError, match="channels"):
+                out.write({"v": torch.zeros(2, 1, 4, 4)})
+        out.write({"v": torch.zeros(2, 1, 4, 4)})
+        memory = out._connection._memory
+        out._connection.flush()
+        assert memory._free == [(0, memory.size)]
+    assert len(list((tmp_path / "out").iterdir())) == 2
