@@ -9,6 +9,7 @@ static void
 batch_free(struct batch *batch)
 {
     message_done(&batch->message);
+    memory_unref(batch->memory);
     free(batch);
 }
 
@@ -30,16 +31,21 @@ parse_numbers(struct batch *batch, const msgpack_object *params,
     return r < 0 ? r : 0;
 }
 
+/* *ret_used: bytes of client memory that its tensors have. */
 static int
-parse_outputs(struct batch *batch, const msgpack_object *params,
+parse_outputs(struct batch *batch, const msgpack_object *params, size_t *ret_used,
               struct lighter_error *err)
 {
+    struct value_memory memory = {0};
     const msgpack_object *outputs;
     int r =
         params_required(params_map(params, "outputs", &outputs, err), "outputs", err);
 
+    if (batch->memory)
+        memory = (struct value_memory){batch->memory->data, batch->memory->size, 0};
     if (r == 0)
-        r = value_convert(outputs, batch->message.zone, &batch->outputs, err);
+        r = value_convert(outputs, batch->memory ? &memory : NULL, batch->message.zone,
+                          &batch->outputs, err);
     if (r < 0)
         return r;
     if (batch->outputs.type != LIGHTER_MAP)
@@ -50,6 +56,7 @@ parse_outputs(struct batch *batch, const msgpack_object *params,
             return lighter_fail(err, LIGHTER_E_TYPE, "a key of 'outputs' is %s",
                                 lighter_type_name(batch->outputs.as.items[2 * i].type));
     batch->view.outputs = &batch->outputs;
+    *ret_used = memory.used;
     return 0;
 }
 
@@ -57,17 +64,18 @@ parse_outputs(struct batch *batch, const msgpack_object *params,
  * numbers takes thirty times the bytes that it had on the wire.
  */
 static size_t
-memory_of(const struct message *message)
+size_of(const struct message *message)
 {
     return message->frame.size +
            message->n_objects * (sizeof(msgpack_object) + sizeof(struct lighter_value));
 }
 
 int
-batch_new(struct batch **ret_batch, struct message *message, struct reply *reply,
-          unsigned n_streams, struct lighter_error *err)
+batch_new(struct batch **ret_batch, struct message *message, struct memory *memory,
+          struct reply *reply, unsigned n_streams, struct lighter_error *err)
 {
     struct batch *batch = calloc(1, sizeof *batch);
+    size_t used = 0;
     int r;
 
     if (!batch) {
@@ -76,16 +84,17 @@ batch_new(struct batch **ret_batch, struct message *message, struct reply *reply
     }
     batch->message = *message;
     *message = (struct message){0};
+    batch->memory = memory_ref(memory);
     batch->view.size = sizeof batch->view;
     r = parse_numbers(batch, batch->message.params, err);
     if (r == 0)
-        r = parse_outputs(batch, batch->message.params, err);
+        r = parse_outputs(batch, batch->message.params, &used, err);
     if (r < 0) {
         batch_free(batch);
         return r;
     }
     batch->n_waiting = n_streams;
-    batch->charge = memory_of(&batch->message);
+    batch->charge = size_of(&batch->message) + used;
     batch->reply = reply_take(reply);
     peer_charge(batch->reply.peer, batch->charge);
     *ret_batch = batch;

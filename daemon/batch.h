@@ -1,12 +1,13 @@
 /* batch.h - one hand-over on its way through every writer of its job.
  *
- * Owns the frame that it came in, the values that point into it, the charge for both,
- * and the answer that the client is owed. Shared by the streams: the last one to be
+ * Owns the frame that it came in, the values that point into it and into the client's
+ * memory, the charge for all of them, and the answer that the client is owed. Shared by the streams: the last one to be
  * done with it answers, releases and frees it. Its values are read-only: any thread.
  */
 #ifndef DAEMON_BATCH_H
 #define DAEMON_BATCH_H
 
+#include "daemon/memory.h"
 #include "daemon/peer.h"
 
 #include <lighter/plugin.h>
@@ -15,6 +16,7 @@ struct batch {
     struct lighter_batch view; /* what plugins see */
     struct lighter_value outputs;
     struct message message; /* owned */
+    struct memory *memory;  /* a reference, or NULL */
     size_t charge;          /* bytes charged to reply.peer */
     struct reply reply;
     unsigned n_waiting;         /* streams that are not done with it */
@@ -23,11 +25,12 @@ struct batch {
 };
 
 /* Takes the message of a `write` (also on error) and the reply (on success only).
+ * `memory` is the client's, which the batch then refers to; NULL: it has none.
  * `n_streams` (1 or more) calls of batch_done() end it. Charges its peer.
  * Return: 0; -EINVAL or another where the parameters are not those of `write`; -ENOMEM.
  */
-int batch_new(struct batch **ret_batch, struct message *message, struct reply *reply,
-              unsigned n_streams, struct lighter_error *err);
+int batch_new(struct batch **ret_batch, struct message *message, struct memory *memory,
+              struct reply *reply, unsigned n_streams, struct lighter_error *err);
 
 /* A stream is done with it. `r` < 0: it has written nothing of it, `error` says why. */
 void batch_done(struct batch *batch, int r, const struct lighter_error *error,

@@ -1,6 +1,7 @@
 /* conn.c - see conn.h. */
 #include "daemon/conn.h"
 
+#include "daemon/receive.h"
 #include "daemon/session.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -29,6 +30,7 @@ struct conn {
     struct peer *peer; /* a reference */
     struct session session;
     struct frame_reader reader;
+    bool must_claim; /* the frame that is on its way, the descriptor that waits */
     int fd;
     uv_poll_t poll;
     int events; /* that are polled for now */
@@ -160,6 +162,38 @@ refuse(struct conn *conn, const struct lighter_error *err)
     reply_error(&reply, err, NULL);
 }
 
+/* A descriptor comes with the first byte of the frame that claims it: of one that was
+ * here, or else of the one that has begun and is handled next. Is it neither?
+ */
+static int
+check_claim(struct conn *conn, bool is_last_chance)
+{
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+
+    if (conn->session.descriptor < 0 || !is_last_chance)
+        return 0;
+    lighter_fail(&err, LIGHTER_E_PROTOCOL,
+                 "a descriptor came without the request 'memory'");
+    refuse(conn, &err);
+    return -EPROTO;
+}
+
+static int
+after_last_frame(struct conn *conn)
+{
+    conn->must_claim = conn->session.descriptor >= 0;
+    return check_claim(conn, !frame_reader_waits(&conn->reader));
+}
+
+static int
+after_frame(struct conn *conn)
+{
+    bool was_last_chance = conn->must_claim;
+
+    conn->must_claim = false;
+    return check_claim(conn, was_last_chance);
+}
+
 /* All whole frames that are here, as long as there is room for what they bring.
  * Return: 0; < 0: the connection must end, and the peer was told why.
  */
@@ -174,7 +208,7 @@ handle_frames(struct conn *conn)
     while (wants_requests(conn)) {
         r = frame_next(&conn->reader, &frame, &err);
         if (r == FRAME_MORE)
-            return 0;
+            return after_last_frame(conn);
         if (r == 0)
             r = message_parse(&message, &frame, &err); /* takes */
         if (r < 0) {
@@ -182,6 +216,8 @@ handle_frames(struct conn *conn)
             return r;
         }
         r = session_handle(&conn->session, &message); /* takes */
+        if (r == 0)
+            r = after_frame(conn);
         if (r < 0)
             return r;
     }
@@ -202,9 +238,11 @@ read_some(struct conn *conn)
         refuse(conn, &err);
         return r;
     }
-    n = recv(conn->fd, room, size, MSG_DONTWAIT);
+    n = receive(conn->fd, room, size, &conn->session.descriptor, &err);
+    if (n == -EPROTO)
+        refuse(conn, &err);
     if (n < 0)
-        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+        return n == -EAGAIN || n == -EINTR ? 0 : (int)n;
     if (n == 0)
         return -ECONNRESET; /* the peer is done */
     frame_reader_fed(&conn->reader, (size_t)n);

@@ -319,8 +319,8 @@ next_seq(struct rank *rank, const msgpack_object *params, struct lighter_error *
 }
 
 int
-seat_write(struct seat *seat, struct message *message, struct reply *reply,
-           struct lighter_error *err)
+seat_write(struct seat *seat, struct message *message, struct memory *memory,
+           struct reply *reply, struct lighter_error *err)
 {
     struct batch *batch;
     struct rank *rank;
@@ -335,7 +335,7 @@ seat_write(struct seat *seat, struct message *message, struct reply *reply,
         message_done(message);
         return r;
     }
-    r = batch_new(&batch, message, reply, rank->job->n_outputs,
+    r = batch_new(&batch, message, memory, reply, rank->job->n_outputs,
                   err); /* takes message */
     if (r < 0)
         return r;

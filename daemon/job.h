@@ -139,11 +139,11 @@ void job_spec_done(struct job_spec *spec);
 int jobs_open(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
               struct reply *reply, struct lighter_error *err);
 
-/* Takes the message, always, and the reply, on success. Return: 0; -EBUSY where the
- * seat is lost; what batch_new() gives.
+/* Takes the message, always, and the reply, on success; borrows the memory. Return: 0;
+ * -EBUSY where the seat is lost; what batch_new() gives.
  */
-int seat_write(struct seat *seat, struct message *message, struct reply *reply,
-               struct lighter_error *err);
+int seat_write(struct seat *seat, struct message *message, struct memory *memory,
+               struct reply *reply, struct lighter_error *err);
 
 /* The rank has no more batches. Takes the reply, on success. The seat is detached when
  * the answer is given. Return: 0; -EBUSY.

@@ -27,7 +27,7 @@ typedef int handler(struct session *session, struct message *message,
 void
 session_init(struct session *session, struct daemon *daemon, struct peer *peer)
 {
-    *session = (struct session){.daemon = daemon, .peer = peer};
+    *session = (struct session){.daemon = daemon, .peer = peer, .descriptor = -1};
     STAILQ_INIT(&session->seats);
 }
 
@@ -41,6 +41,10 @@ session_done(struct session *session)
         seat_leave(&entry->seat);
         free(entry);
     }
+    if (session->descriptor >= 0)
+        close(session->descriptor);
+    session->descriptor = -1;
+    session->memory = memory_unref(session->memory);
 }
 
 /* ---- hello ---- */
@@ -98,17 +102,55 @@ handle_hello(struct session *session, struct message *message, struct reply *rep
         return r;
     session->greeted = true;
     reply_begin(reply, &out);
-    msgpack_pack_map(&out.packer, 8);
+    msgpack_pack_map(&out.packer, 9);
     pack_key_int(&out.packer, "protocol", PROTOCOL_VERSION);
     pack_key_text(&out.packer, "server", "lighterd " PACKAGE_VERSION);
     pack_key_int(&out.packer, "pid", getpid());
     pack_key_int(&out.packer, "max_frame_bytes", settings->max_frame_bytes);
     pack_key_int(&out.packer, "max_client_bytes", settings->max_client_bytes);
+    pack_key_int(&out.packer, "max_memory_bytes", settings->max_memory_bytes);
     pack_names(&out, &lists[REGISTRY_WRITER], "writers");
     pack_names(&out, &lists[REGISTRY_ENCODER], "encoders");
     pack_names(&out, &lists[REGISTRY_POLICY], "policies");
     reply_send(reply, &out);
     return 0;
+}
+
+/* ---- memory ---- */
+
+static int
+open_memory(struct session *session, const msgpack_object *params, int fd,
+            struct lighter_error *err)
+{
+    int64_t size = 0;
+    int r = params_required(params_int(params, "size", 1, INT64_MAX, &size, err),
+                            "size", err);
+
+    if (r == 0 && fd < 0)
+        r = lighter_fail(err, LIGHTER_E_PARAMS, "'memory' came without a descriptor");
+    if (r == 0 && session->memory)
+        r = lighter_fail(err, LIGHTER_E_STATE, "this connection has a memory already");
+    if (r < 0) {
+        if (fd >= 0)
+            close(fd);
+        return r;
+    }
+    return memory_open(&session->memory, fd, (uint64_t)size,
+                       (uint64_t)session->daemon->settings->max_memory_bytes,
+                       err); /* takes */
+}
+
+static int
+handle_memory(struct session *session, struct message *message, struct reply *reply,
+              struct lighter_error *err)
+{
+    int fd = session->descriptor, r;
+
+    session->descriptor = -1; /* claimed, whatever comes of it */
+    r = open_memory(session, message->params, fd, err);
+    if (r == 0)
+        reply_empty(reply);
+    return r;
 }
 
 /* ---- open ---- */
@@ -309,7 +351,7 @@ handle_write(struct session *session, struct message *message, struct reply *rep
     struct seat *seat;
     int r = find_seat(session, message->params, &seat, err);
 
-    return r < 0 ? r : seat_write(seat, message, reply, err); /* takes */
+    return r < 0 ? r : seat_write(seat, message, session->memory, reply, err);
 }
 
 static int
@@ -374,7 +416,8 @@ find_handler(const struct message *message)
         handler *handle;
     } table[] = {{"write", handle_write}, {"step", handle_step},
                  {"open", handle_open},   {"end", handle_end},
-                 {"abort", handle_abort}, {"hello", handle_hello}};
+                 {"abort", handle_abort}, {"hello", handle_hello},
+                 {"memory", handle_memory}};
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (message_is(message, table[i].method))

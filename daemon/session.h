@@ -19,6 +19,8 @@ struct session {
     STAILQ_HEAD(, session_seat) seats;
     unsigned n_seats;
     int64_t last_handle;
+    int descriptor;        /* came, and waits for its `memory`; -1: none. Owned */
+    struct memory *memory; /* a reference, or NULL */
 };
 
 void session_init(struct session *session, struct daemon *daemon, struct peer *peer);

@@ -49,6 +49,8 @@ static const struct setting table[] = {
      TIB, "of batches on their way, a client; above it the\nclient waits"},
     {"max_daemon_bytes", "max-daemon-bytes", "N", NUMBER, AT(max_daemon_bytes), 4096,
      TIB, "of batches on their way, all clients together"},
+    {"max_memory_bytes", "max-memory-bytes", "N", NUMBER, AT(max_memory_bytes), 0, TIB,
+     "of memory that a client shares, for its tensors;\n0 is none"},
     {"max_connections", "max-connections", "N", NUMBER, AT(max_connections), 1, 1 << 20,
      "clients at the same time"},
 };
@@ -76,6 +78,7 @@ settings_init(struct settings *settings, struct lighter_error *err)
                                   .max_frame_bytes = 256 * MIB,
                                   .max_client_bytes = 256 * MIB,
                                   .max_daemon_bytes = 1024 * MIB,
+                                  .max_memory_bytes = 1024 * MIB,
                                   .max_connections = 1024};
     r = set_text(&settings->plugin_dir, LIGHTERD_PLUGIN_DIR, err);
     return r < 0 ? r : set_text(&settings->log_level, "info", err);

@@ -21,6 +21,7 @@ struct settings {
     int64_t max_frame_bytes;
     int64_t max_client_bytes; /* of batches on their way, for one client */
     int64_t max_daemon_bytes; /* for all */
+    int64_t max_memory_bytes; /* that one client shares; 0: none may */
     int64_t max_connections;
 
     bool foreground, check_config; /* command line only */

@@ -152,6 +152,12 @@ frame_next(struct frame_reader *reader, struct frame *ret_frame,
     return begin_large(reader, size, err);
 }
 
+bool
+frame_reader_waits(const struct frame_reader *reader)
+{
+    return reader->large.size || reader->start < reader->end;
+}
+
 void
 frame_head(uint8_t head[FRAME_HEAD_SIZE], uint32_t size)
 {

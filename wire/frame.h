@@ -10,6 +10,7 @@
 
 #include <lighter/error.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -55,6 +56,9 @@ void frame_reader_fed(struct frame_reader *reader, size_t size);
  */
 int frame_next(struct frame_reader *reader, struct frame *ret_frame,
                struct lighter_error *err);
+
+/* Has part of a frame arrived, or a whole one that was not taken? */
+bool frame_reader_waits(const struct frame_reader *reader);
 
 /* The head of a frame with a body of `size` bytes. */
 void frame_head(uint8_t head[FRAME_HEAD_SIZE], uint32_t size);

@@ -44,11 +44,10 @@ convert_dtype(const msgpack_object *map, uint32_t *ret_dtype, struct lighter_err
     return 0;
 }
 
-/* *ret_size: the bytes that the shape and the dtype ask for. */
+/* And the bytes that the shape and the dtype ask for. */
 static int
 convert_shape(const msgpack_object *map, msgpack_zone *zone,
-              struct lighter_tensor *tensor, size_t *ret_size,
-              struct lighter_error *err)
+              struct lighter_tensor *tensor, struct lighter_error *err)
 {
     size_t size = lighter_dtype_size(tensor->dtype), n_items = 1;
     msgpack_object_array lengths;
@@ -85,36 +84,93 @@ convert_shape(const msgpack_object *map, msgpack_zone *zone,
             return lighter_fail(err, LIGHTER_E_VALUE, "a tensor's shape overflows");
     tensor->shape = shape;
     tensor->ndim = lengths.size;
-    *ret_size = empty ? 0 : size;
+    tensor->size = empty ? 0 : size;
     return 0;
 }
 
+/* The bytes are in the frame. */
 static int
-convert_tensor(const msgpack_object *map, msgpack_zone *zone,
-               struct lighter_value *ret_value, struct lighter_error *err)
+convert_data(const msgpack_object *data, struct lighter_tensor *tensor,
+             struct lighter_error *err)
 {
-    struct lighter_tensor tensor = {0};
-    const msgpack_object *data;
-    size_t size = 0;
-    int r;
-
-    r = convert_dtype(map, &tensor.dtype, err);
-    if (r == 0)
-        r = convert_shape(map, zone, &tensor, &size, err);
-    if (r < 0)
-        return r;
-    data = params_find(map, "data");
     if (!data || data->type != MSGPACK_OBJECT_BIN)
         return lighter_fail(err, LIGHTER_E_VALUE,
                             "a tensor's 'data' expects bytes, got %s",
                             data ? params_type_name(data) : "nothing");
-    if (data->via.bin.size != size)
+    if (data->via.bin.size != tensor->size)
         return lighter_fail(
             err, LIGHTER_E_VALUE,
             "a tensor's 'data' has %u bytes; its shape and type ask for %zu",
-            data->via.bin.size, size);
-    tensor.data = (const uint8_t *)data->via.bin.ptr;
-    tensor.size = size;
+            data->via.bin.size, tensor->size);
+    tensor->data = (const uint8_t *)data->via.bin.ptr;
+    return 0;
+}
+
+static bool
+is_place(const msgpack_object *at)
+{
+    const msgpack_object *items = at->via.array.ptr;
+
+    return at->type == MSGPACK_OBJECT_ARRAY && at->via.array.size == 2 &&
+           items[0].type == MSGPACK_OBJECT_POSITIVE_INTEGER &&
+           items[1].type == MSGPACK_OBJECT_POSITIVE_INTEGER;
+}
+
+/* The bytes are in client memory. */
+static int
+convert_at(const msgpack_object *at, struct value_memory *memory,
+           struct lighter_tensor *tensor, struct lighter_error *err)
+{
+    uint64_t offset, size;
+
+    if (!is_place(at))
+        return lighter_fail(err, LIGHTER_E_VALUE,
+                            "a tensor's 'at' expects [offset, bytes]");
+    if (!memory)
+        return lighter_fail(err, LIGHTER_E_VALUE,
+                            "a tensor's 'at' on a connection without a memory");
+    offset = at->via.array.ptr[0].via.u64;
+    size = at->via.array.ptr[1].via.u64;
+    if (size != tensor->size)
+        return lighter_fail(err, LIGHTER_E_VALUE,
+                            "a tensor's 'at' has %" PRIu64
+                            " bytes; its shape and type ask for %zu",
+                            size, tensor->size);
+    if (offset > memory->size || size > memory->size - offset)
+        return lighter_fail(err, LIGHTER_E_VALUE,
+                            "a tensor's 'at' has %" PRIu64 " bytes at %" PRIu64
+                            "; the memory has %zu",
+                            size, offset, memory->size);
+    if (size > memory->size - memory->used)
+        return lighter_fail(err, LIGHTER_E_VALUE,
+                            "the tensors of one batch ask for more bytes than the "
+                            "memory has, %zu",
+                            memory->size);
+    memory->used += size;
+    tensor->data = memory->data + offset;
+    return 0;
+}
+
+static int
+convert_tensor(const msgpack_object *map, struct value_memory *memory,
+               msgpack_zone *zone, struct lighter_value *ret_value,
+               struct lighter_error *err)
+{
+    const msgpack_object *data = params_find(map, "data"), *at = params_find(map, "at");
+    struct lighter_tensor tensor = {0};
+    int r;
+
+    r = convert_dtype(map, &tensor.dtype, err);
+    if (r == 0)
+        r = convert_shape(map, zone, &tensor, err);
+    if (r < 0)
+        return r;
+    if (data && at)
+        return lighter_fail(err, LIGHTER_E_VALUE,
+                            "a tensor has 'data' and 'at'; expected one of them");
+    r = at ? convert_at(at, memory, &tensor, err) : convert_data(data, &tensor, err);
+    if (r < 0)
+        return r;
     *ret_value = (struct lighter_value){.type = LIGHTER_TENSOR, .as.tensor = tensor};
     return 0;
 }
@@ -128,34 +184,36 @@ is_tensor(const msgpack_object *map)
 }
 
 static int
-convert_list(const msgpack_object_array *array, msgpack_zone *zone,
-             struct lighter_value *ret_value, struct lighter_error *err)
+convert_list(const msgpack_object_array *array, struct value_memory *memory,
+             msgpack_zone *zone, struct lighter_value *ret_value,
+             struct lighter_error *err)
 {
     struct lighter_value *items =
         msgpack_zone_malloc(zone, ((size_t)array->size + 1) * sizeof *items);
     int r = items ? 0 : fail_nomem(err);
 
     for (uint32_t i = 0; i < array->size && r == 0; i++)
-        r = value_convert(&array->ptr[i], zone, &items[i], err);
+        r = value_convert(&array->ptr[i], memory, zone, &items[i], err);
     *ret_value = (struct lighter_value){
         .type = LIGHTER_LIST, .count = array->size, .as.items = items};
     return r;
 }
 
 static int
-convert_pairs(const msgpack_object_map *map, msgpack_zone *zone,
-              struct lighter_value *ret_value, struct lighter_error *err)
+convert_pairs(const msgpack_object_map *map, struct value_memory *memory,
+              msgpack_zone *zone, struct lighter_value *ret_value,
+              struct lighter_error *err)
 {
     struct lighter_value *items =
         msgpack_zone_malloc(zone, ((size_t)map->size + 1) * 2 * sizeof *items);
     int r = items ? 0 : fail_nomem(err);
 
     for (uint32_t i = 0; i < map->size && r == 0; i++) {
-        r = value_convert(&map->ptr[i].key, zone, &items[2 * i], err);
+        r = value_convert(&map->ptr[i].key, memory, zone, &items[2 * i], err);
         if (r == 0 && items[2 * i].type == LIGHTER_TENSOR)
             r = lighter_fail(err, LIGHTER_E_TYPE, "a tensor as a map's key");
         if (r == 0)
-            r = value_convert(&map->ptr[i].val, zone, &items[2 * i + 1], err);
+            r = value_convert(&map->ptr[i].val, memory, zone, &items[2 * i + 1], err);
     }
     *ret_value = (struct lighter_value){
         .type = LIGHTER_MAP, .count = map->size, .as.items = items};
@@ -190,8 +248,9 @@ convert_uint(uint64_t value, struct lighter_value *ret_value)
 
 /* Recursion is bounded: check_object() allows CHECK_MAX_DEPTH containers. */
 int
-value_convert(const msgpack_object *object, msgpack_zone *zone,
-              struct lighter_value *ret_value, struct lighter_error *err)
+value_convert(const msgpack_object *object, struct value_memory *memory,
+              msgpack_zone *zone, struct lighter_value *ret_value,
+              struct lighter_error *err)
 {
     switch (object->type) {
     case MSGPACK_OBJECT_NIL:
@@ -216,11 +275,11 @@ value_convert(const msgpack_object *object, msgpack_zone *zone,
     case MSGPACK_OBJECT_BIN:
         return convert_string(object, ret_value, err);
     case MSGPACK_OBJECT_ARRAY:
-        return convert_list(&object->via.array, zone, ret_value, err);
+        return convert_list(&object->via.array, memory, zone, ret_value, err);
     case MSGPACK_OBJECT_MAP:
         return is_tensor(object)
-                   ? convert_tensor(object, zone, ret_value, err)
-                   : convert_pairs(&object->via.map, zone, ret_value, err);
+                   ? convert_tensor(object, memory, zone, ret_value, err)
+                   : convert_pairs(&object->via.map, memory, zone, ret_value, err);
     default:
         return lighter_fail(err, LIGHTER_E_TYPE, "an extension type");
     }

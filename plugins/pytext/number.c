@@ -184,12 +184,27 @@ put_complex(char *at, double real, double imaginary)
 
 /* ---- elements ------------------------------------------------------------------ */
 
+/* A tensor's bytes may be a client's, and change at any time: each is read once, and
+ * the compiler may not go back for it.
+ */
+#define READ_ONCE(bits) __asm__("" : "+r"(bits))
+
+static inline uint8_t
+load_8(const uint8_t *bytes)
+{
+    uint8_t bits = *bytes;
+
+    READ_ONCE(bits);
+    return bits;
+}
+
 static inline uint16_t
 load_16(const uint8_t *bytes)
 {
     uint16_t bits;
 
     memcpy(&bits, bytes, sizeof bits);
+    READ_ONCE(bits);
     return le16toh(bits);
 }
 
@@ -199,6 +214,7 @@ load_32(const uint8_t *bytes)
     uint32_t bits;
 
     memcpy(&bits, bytes, sizeof bits);
+    READ_ONCE(bits);
     return le32toh(bits);
 }
 
@@ -208,6 +224,7 @@ load_64(const uint8_t *bytes)
     uint64_t bits;
 
     memcpy(&bits, bytes, sizeof bits);
+    READ_ONCE(bits);
     return le64toh(bits);
 }
 
@@ -248,18 +265,17 @@ put_bool(char *at, const uint8_t *element)
     return stpcpy(at, *element ? "True" : "False");
 }
 
-/* A tensor's bytes may be a client's, and change at any time: each is read once. */
 #define ELEMENT(name, put, value)                                                      \
     static char *name(char *at, const uint8_t *element)                                \
     {                                                                                  \
         return put(at, value);                                                         \
     }
 
-ELEMENT(put_uint8, number_put_uint, *element)
+ELEMENT(put_uint8, number_put_uint, load_8(element))
 ELEMENT(put_uint16, number_put_uint, load_16(element))
 ELEMENT(put_uint32, number_put_uint, load_32(element))
 ELEMENT(put_uint64, number_put_uint, load_64(element))
-ELEMENT(put_int8, number_put_int, (int8_t)*element)
+ELEMENT(put_int8, number_put_int, (int8_t)load_8(element))
 ELEMENT(put_int16, number_put_int, (int16_t)load_16(element))
 ELEMENT(put_int32, number_put_int, (int32_t)load_32(element))
 ELEMENT(put_int64, number_put_int, (int64_t)load_64(element))

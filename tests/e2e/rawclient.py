@@ -62,8 +62,14 @@ class RawClient:
     def close(self):
         self.socket.close()
 
-    def send(self, data):
-        self.socket.sendall(data)
+    def send(self, data, descriptors=()):
+        """All of the bytes, and the descriptors with the first of them."""
+        if descriptors:
+            packed = struct.pack(f"{len(descriptors)}i", *descriptors)
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, packed)]
+            data = data[self.socket.sendmsg([data], rights) :]
+        if data:  # else who is sent away at once would already be a broken pipe
+            self.socket.sendall(data)
 
     def request(self, method, **params):
         """The bytes of a request, with the id that it gets."""
@@ -74,6 +80,12 @@ class RawClient:
         id, data = self.request(method, **params)
         self.send(data)
         return id
+
+    def share(self, *descriptors, **params):
+        """The answer to `memory` with these descriptors."""
+        id, data = self.request("memory", **params)
+        self.send(data, descriptors)
+        return self.answer(id)
 
     def receive(self):
         """The next message, or None at the end of the connection."""

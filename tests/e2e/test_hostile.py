@@ -674,19 +674,21 @@ def test_who_only_writes_and_shuts_down_is_still_answered(daemon):
         assert client.receive() is None
 
 
-def test_descriptors_that_a_client_sends_are_closed(daemon):
-    with daemon.raw() as client:
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 100])
+def test_descriptors_that_nobody_asked_for_are_closed(daemon, count):
+    with daemon.raw() as client, daemon.raw() as other:
         with open(os.devnull) as null:
-            id, data = client.request("ping")
-            rights = [
-                (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", null.fileno()))
-            ]
-            client.socket.sendmsg([data], rights)
-        client.answer(id)
+            _, data = client.request("ping")
+            client.send(data, [null.fileno()] * count)
+        while (message := client.receive())[1]:
+            assert count == 1  # "ping" was answered before
+        assert message[2]["code"] == "protocol"
+        assert client.receive() is None
+        other.call("ping")
         daemons.until(
             lambda: sum(name.startswith("socket:") for name in daemon.descriptors())
             == 2,
-            "only this connection is open",
+            "only the other connection is open",
         )
 
 

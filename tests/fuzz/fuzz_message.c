@@ -45,6 +45,8 @@ walk(const struct lighter_value *value, int depth)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const uint8_t shared[64];
+    struct value_memory memory = {shared, sizeof shared, 0};
     struct lighter_error err = LIGHTER_ERROR_INIT;
     struct lighter_value value;
     struct message message;
@@ -59,7 +61,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     outputs = message.type == MESSAGE_REQUEST ? params_find(message.params, "outputs")
                                               : message.result;
-    if (outputs && value_convert(outputs, message.zone, &value, &err) == 0)
+    if (outputs && value_convert(outputs, &memory, message.zone, &value, &err) == 0)
         walk(&value, 0);
     message_done(&message);
     return 0;

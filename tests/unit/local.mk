@@ -22,11 +22,13 @@ unit_tests = \
 	tests/unit/test_frame \
 	tests/unit/test_jobs \
 	tests/unit/test_listener \
+	tests/unit/test_memory \
 	tests/unit/test_message \
 	tests/unit/test_option \
 	tests/unit/test_params \
 	tests/unit/test_path \
 	tests/unit/test_peer \
+	tests/unit/test_receive \
 	tests/unit/test_registry \
 	tests/unit/test_settings \
 	tests/unit/test_sink \
@@ -50,6 +52,8 @@ tests_unit_test_jobs_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_jobs_LDADD = libunit.la
 tests_unit_test_listener_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_listener_LDADD = libunit.la
+tests_unit_test_memory_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_memory_LDADD = libunit.la
 tests_unit_test_message_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_message_LDADD = libunit.la
 tests_unit_test_option_CPPFLAGS = $(unit_cppflags)
@@ -60,6 +64,8 @@ tests_unit_test_path_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_path_LDADD = libunit.la
 tests_unit_test_peer_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_peer_LDADD = libunit.la
+tests_unit_test_receive_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_receive_LDADD = libunit.la
 tests_unit_test_registry_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_registry_LDADD = libunit.la
 tests_unit_test_settings_CPPFLAGS = $(unit_cppflags)

@@ -30,7 +30,7 @@ send_outputs(struct peer *peer, const struct lighter_outputs *outputs)
     ck_assert_int_eq(peer_param(peer, "seq"), 1);
     ck_assert_int_eq(peer_param(peer, "batch_idx"), 7);
     ck_assert_int_eq(peer_param(peer, "dataloader_idx"), 1);
-    ck_assert_msg(value_convert(params_find(peer->request.params, "outputs"),
+    ck_assert_msg(value_convert(params_find(peer->request.params, "outputs"), NULL,
                                 peer->request.zone, &value, &err) == 0,
                   "%s", err.message);
     return value;

@@ -162,7 +162,7 @@ try_write(struct client *client, struct seat *seat, uint64_t seq, const char *ou
                      0);
     pack_request(&message, last_id, "write", params);
     free(params);
-    r = seat_write(seat, &message, &reply, &err);
+    r = seat_write(seat, &message, NULL, &reply, &err);
     ck_assert_int_eq(reply_owed(&reply), r < 0);
     ck_assert_ptr_null(message.zone); /* taken, also on error */
     reply_done(&reply);

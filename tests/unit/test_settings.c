@@ -74,6 +74,7 @@ START_TEST(every_setting_has_a_default)
     ck_assert_int_eq(settings.max_frame_bytes, 256 << 20);
     ck_assert_int_eq(settings.max_client_bytes, 256 << 20);
     ck_assert_int_eq(settings.max_daemon_bytes, 1024 << 20);
+    ck_assert_int_eq(settings.max_memory_bytes, 1024 << 20);
     ck_assert_int_eq(settings.max_connections, 1024);
     ck_assert(!settings.foreground && !settings.check_config);
 }
@@ -154,6 +155,7 @@ START_TEST(numbers_are_taken_within_their_ranges_alone)
                   {"max_frame_bytes", 4096, INT64_C(0xffffffff)},
                   {"max_client_bytes", 4096, INT64_C(1) << 40},
                   {"max_daemon_bytes", 4096, INT64_C(1) << 40},
+                  {"max_memory_bytes", 0, INT64_C(1) << 40},
                   {"max_connections", 1, 1 << 20}};
     char text[128];
 
@@ -184,8 +186,8 @@ START_TEST(every_setting_is_an_option)
     ck_assert_int_eq(PARSE("--socket", "/s", "--plugin-dir=/p", "--log-level", "error",
                            "--threads", "2", "--idle-exit", "5", "--drain", "6",
                            "--max-frame-bytes", "4096", "--max-client-bytes", "4097",
-                           "--max-daemon-bytes", "4098", "--max-connections", "9",
-                           "--foreground", "--check-config"),
+                           "--max-daemon-bytes", "4098", "--max-memory-bytes", "8",
+                           "--max-connections", "9", "--foreground", "--check-config"),
                      0);
     ck_assert_str_eq(settings.socket, "/s");
     ck_assert_str_eq(settings.plugin_dir, "/p");
@@ -196,6 +198,7 @@ START_TEST(every_setting_is_an_option)
     ck_assert_int_eq(settings.max_frame_bytes, 4096);
     ck_assert_int_eq(settings.max_client_bytes, 4097);
     ck_assert_int_eq(settings.max_daemon_bytes, 4098);
+    ck_assert_int_eq(settings.max_memory_bytes, 8);
     ck_assert_int_eq(settings.max_connections, 9);
     ck_assert(settings.foreground && settings.check_config);
 }

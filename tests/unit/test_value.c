@@ -8,6 +8,7 @@ struct wire {
     msgpack_sbuffer buffer;
     msgpack_packer packer;
     msgpack_unpacked unpacked;
+    struct value_memory *memory; /* NULL: there is none */
     struct lighter_value value;
     struct lighter_error err;
 };
@@ -28,8 +29,8 @@ wire_convert(struct wire *wire)
     ck_assert_int_eq(msgpack_unpack_next(&wire->unpacked, wire->buffer.data,
                                          wire->buffer.size, NULL),
                      MSGPACK_UNPACK_SUCCESS);
-    return value_convert(&wire->unpacked.data.via.array.ptr[0], wire->unpacked.zone,
-                         &wire->value, &wire->err);
+    return value_convert(&wire->unpacked.data.via.array.ptr[0], wire->memory,
+                         wire->unpacked.zone, &wire->value, &wire->err);
 }
 
 static void
@@ -249,6 +250,155 @@ START_TEST(a_tensors_bytes_are_those_of_the_frame)
 }
 END_TEST
 
+/* ---- tensors in client memory -------------------------------------------------- */
+
+static const uint8_t shared[16] = "0123456789abcdef";
+
+/* A tensor of `length` bytes at [offset, size]. */
+static void
+pack_at(struct wire *wire, uint64_t length, uint64_t offset, uint64_t size)
+{
+    msgpack_pack_map(&wire->packer, 4);
+    pack_key_bool(&wire->packer, "nd", 1);
+    pack_key_text(&wire->packer, "type", "|u1");
+    pack_key(&wire->packer, "shape");
+    msgpack_pack_array(&wire->packer, 1);
+    msgpack_pack_uint64(&wire->packer, length);
+    pack_key(&wire->packer, "at");
+    msgpack_pack_array(&wire->packer, 2);
+    msgpack_pack_uint64(&wire->packer, offset);
+    msgpack_pack_uint64(&wire->packer, size);
+}
+
+START_TEST(a_tensor_in_memory_lies_where_it_says)
+{
+    static const uint64_t places[][2] = {{0, 16}, {0, 1}, {5, 4}, {15, 1}, {16, 0}};
+
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        struct value_memory memory = {shared, sizeof shared, 0};
+        struct wire wire;
+
+        wire_begin(&wire);
+        wire.memory = &memory;
+        pack_at(&wire, places[i][1], places[i][0], places[i][1]);
+        ck_assert_msg(wire_convert(&wire) == 0, "%s", wire.err.message);
+        ck_assert_ptr_eq(wire.value.as.tensor.data, shared + places[i][0]);
+        ck_assert_uint_eq(wire.value.as.tensor.size, places[i][1]);
+        ck_assert_uint_eq(memory.used, places[i][1]);
+        wire_end(&wire);
+    }
+}
+END_TEST
+
+START_TEST(a_tensor_that_leaves_the_memory_is_refused)
+{
+    static const struct {
+        uint64_t offset, size;
+        const char *message;
+    } bad[] = {
+        {17, 0, "a tensor's 'at' has 0 bytes at 17; the memory has 16"},
+        {16, 1, "a tensor's 'at' has 1 bytes at 16; the memory has 16"},
+        {0, 17, "a tensor's 'at' has 17 bytes at 0; the memory has 16"},
+        {9, 8, "a tensor's 'at' has 8 bytes at 9; the memory has 16"},
+        {UINT64_MAX, 1,
+         "a tensor's 'at' has 1 bytes at 18446744073709551615; the memory has 16"},
+        {UINT64_MAX - 7, 16,
+         "a tensor's 'at' has 16 bytes at 18446744073709551608; the memory has 16"},
+        {1, INT64_MAX,
+         "a tensor's 'at' has 9223372036854775807 bytes at 1; the memory has 16"},
+    };
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct value_memory memory = {shared, sizeof shared, 0};
+        struct wire wire;
+
+        wire_begin(&wire);
+        wire.memory = &memory;
+        pack_at(&wire, bad[i].size, bad[i].offset, bad[i].size);
+        expect_refused(&wire, LIGHTER_E_VALUE, bad[i].message);
+        ck_assert_uint_eq(memory.used, 0);
+    }
+}
+END_TEST
+
+START_TEST(a_tensor_in_memory_has_the_bytes_that_its_shape_asks_for)
+{
+    static const uint64_t sizes[] = {0, 3, 5, UINT64_MAX};
+    char message[128];
+
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct value_memory memory = {shared, sizeof shared, 0};
+        struct wire wire;
+
+        wire_begin(&wire);
+        wire.memory = &memory;
+        pack_at(&wire, 4, 0, sizes[i]);
+        snprintf(message, sizeof message,
+                 "a tensor's 'at' has %llu bytes; its shape and type ask for 4",
+                 (unsigned long long)sizes[i]);
+        expect_refused(&wire, LIGHTER_E_VALUE, message);
+    }
+}
+END_TEST
+
+START_TEST(a_batch_cannot_name_more_bytes_than_the_memory_has)
+{
+    for (unsigned n = 4; n <= 5; n++) {
+        struct value_memory memory = {shared, sizeof shared, 0};
+        struct wire wire;
+
+        wire_begin(&wire);
+        wire.memory = &memory;
+        msgpack_pack_array(&wire.packer, n);
+        for (unsigned i = 0; i < n; i++)
+            pack_at(&wire, 4, 2, 4);
+        if (n == 4) {
+            ck_assert_int_eq(wire_convert(&wire), 0);
+            ck_assert_uint_eq(memory.used, 16);
+            wire_end(&wire);
+        } else
+            expect_refused(&wire, LIGHTER_E_VALUE,
+                           "the tensors of one batch ask for more bytes than the "
+                           "memory has, 16");
+    }
+}
+END_TEST
+
+START_TEST(a_place_that_is_none_is_refused)
+{
+    static const char *const places[] = {"1",       "'0'",      "{}",      "[]",
+                                         "[0]",     "[0,1,2]",  "[0,-1]",  "[-1,1]",
+                                         "['0',1]", "[0,1.0]",  "[null,1]"};
+    struct value_memory memory = {shared, sizeof shared, 0};
+    struct wire wire;
+    char json[128];
+
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        wire_begin(&wire);
+        wire.memory = &memory;
+        snprintf(json, sizeof json,
+                 "{'nd': true, 'type': '|u1', 'shape': [1], 'at': %s}", places[i]);
+        pack_json(&wire.packer, json);
+        expect_refused(&wire, LIGHTER_E_VALUE,
+                       "a tensor's 'at' expects [offset, bytes]");
+    }
+    wire_begin(&wire);
+    wire.memory = &memory;
+    pack_json(&wire.packer, "{'nd': true, 'type': '|u1', 'shape': [1], 'at': [0, 1],"
+                            " 'data': 'bin:a'}");
+    expect_refused(&wire, LIGHTER_E_VALUE,
+                   "a tensor has 'data' and 'at'; expected one of them");
+}
+END_TEST
+
+START_TEST(without_a_memory_no_tensor_is_in_it)
+{
+    expect_json_refused("{'nd': true, 'type': '|u1', 'shape': [1], 'at': [0, 1]}",
+                        LIGHTER_E_VALUE,
+                        "a tensor's 'at' on a connection without a memory");
+}
+END_TEST
+
 START_TEST(a_map_with_another_nd_is_a_map)
 {
     static const char *const maps[] = {"{'nd': false}", "{'nd': 1}", "{'nd': null}",
@@ -410,6 +560,7 @@ main(void)
 {
     Suite *suite = suite_create("value");
     TCase *tensors = unit_case(suite, "tensors");
+    TCase *in_memory = unit_case(suite, "in memory");
     TCase *others = unit_case(suite, "others");
 
     tcase_add_test(tensors, every_dtype_of_the_protocol_is_a_tensor);
@@ -423,6 +574,12 @@ main(void)
     tcase_add_test(tensors, what_a_tensor_lacks_is_named);
     tcase_add_test(tensors, a_tensors_bytes_are_those_of_the_frame);
     tcase_add_test(tensors, a_map_with_another_nd_is_a_map);
+    tcase_add_test(in_memory, a_tensor_in_memory_lies_where_it_says);
+    tcase_add_test(in_memory, a_tensor_that_leaves_the_memory_is_refused);
+    tcase_add_test(in_memory, a_tensor_in_memory_has_the_bytes_that_its_shape_asks_for);
+    tcase_add_test(in_memory, a_batch_cannot_name_more_bytes_than_the_memory_has);
+    tcase_add_test(in_memory, a_place_that_is_none_is_refused);
+    tcase_add_test(in_memory, without_a_memory_no_tensor_is_in_it);
     tcase_add_test(others, every_kind_of_value_is_converted);
     tcase_add_test(others, integers_above_the_signed_ones_keep_their_value);
     tcase_add_test(others, floats_of_32_bits_are_widened_exactly);

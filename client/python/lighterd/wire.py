@@ -2,7 +2,9 @@
 
 In: a request and the outputs of a batch. Out: one frame as a list of buffers, in which
 the bytes of big tensors are lent, not copied: they must stay as they are until the
-frame is sent. And back: bytes as they come, into whole answers. Pure; any thread.
+frame is sent. Bigger ones are not in it at all: they go into memory that is shared with
+the daemon, and where, the frame is told later (`Places`). And back: bytes as they come,
+into whole answers. Pure; any thread.
 
 This is sections 2 and 3 of doc/protocol.md.
 """
@@ -10,6 +12,7 @@ This is sections 2 and 3 of doc/protocol.md.
 from __future__ import annotations
 
 import struct
+from functools import partial
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Union
 
 import msgpack
@@ -17,6 +20,7 @@ import numpy as np
 
 from . import samples, tensor
 from .errors import LimitError
+from .memory import Places
 
 Buffer = Union[bytearray, memoryview]
 
@@ -31,8 +35,9 @@ _pack = _packer.pack
 class _Frame:
     """One frame in the making."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, places: Optional[Places] = None) -> None:
         self.max_bytes = max_bytes
+        self.places = places
         self._end = bytearray(4)  # the length, known at last
         self._buffers: List[Buffer] = [self._end]
 
@@ -52,6 +57,11 @@ class _Frame:
         else:
             self._end = bytearray()
             self._buffers += [data, self._end]
+
+    def add_place(self, places: Places, flat: tensor.Flat) -> None:
+        self._end += b"\x92\xcf"
+        places.add(flat, partial(struct.pack_into, ">Q", self._end, len(self._end)))
+        self._end += bytes(8) + struct.pack(">BQ", 0xCF, flat.n_bytes)
 
     def finish(self) -> List[Buffer]:
         size = sum(map(len, self._buffers)) - 4
@@ -73,9 +83,13 @@ def pack_request(
     params: Dict[str, Any],
     outputs: Optional[Mapping[str, Any]] = None,
     max_bytes: int = 0xFFFFFFFF,
+    places: Optional[Places] = None,
 ) -> List[Buffer]:
-    """The buffers of one request's frame; `outputs` becomes the last of `params`."""
-    frame = _Frame(max_bytes)
+    """The buffers of one request's frame; `outputs` becomes the last of `params`.
+
+    Where there are `places`, they must be filled before the frame is sent.
+    """
+    frame = _Frame(max_bytes, places)
     frame.add(b"\x94\x00" + _pack(id) + _pack(method))
     if outputs is None:
         frame.add(_pack(params))
@@ -130,9 +144,13 @@ def _add_tensor(frame: _Frame, value: Any) -> bool:
         b"\x84\xa2nd\xc3"
         + (b"\xa4type" + _pack(flat.type))
         + (b"\xa5shape" + _pack(list(flat.shape)))
-        + b"\xa4data"
     )
-    frame.add_bin(flat.data)
+    if frame.places is not None and frame.places.wants(flat):
+        frame.add(b"\xa2at")
+        frame.add_place(frame.places, flat)
+    else:
+        frame.add(b"\xa4data")
+        frame.add_bin(tensor.lend(flat))
     return True
 
 
