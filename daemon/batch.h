@@ -1,8 +1,9 @@
 /* batch.h - one hand-over on its way through every writer of its job.
  *
  * Owns the frame that it came in, the values that point into it and into the client's
- * memory, the charge for all of them, and the answer that the client is owed. Shared by the streams: the last one to be
- * done with it answers, releases and frees it. Its values are read-only: any thread.
+ * memory, the charge for all of them, and the answer that the client is owed. Shared by
+ * the streams: the last one to be done with it answers, releases and frees it. Its
+ * values are read-only, but those in client memory may change: any thread.
  */
 #ifndef DAEMON_BATCH_H
 #define DAEMON_BATCH_H

@@ -135,7 +135,7 @@ open_memory(struct session *session, const msgpack_object *params, int fd,
             close(fd);
         return r;
     }
-    return memory_open(&session->memory, fd, (uint64_t)size,
+    return memory_open(&session->memory, &session->daemon->loop, fd, (uint64_t)size,
                        (uint64_t)session->daemon->settings->max_memory_bytes,
                        err); /* takes */
 }

@@ -10,9 +10,25 @@
 #include <unistd.h>
 
 #define SIZE ((size_t)3 * 4096)
-#define MAX ((size_t)1 << 20)
+#define LIMIT ((size_t)1 << 20)
 
 static struct lighter_error err;
+static uv_loop_t loop;
+
+static void
+open_loop(void)
+{
+    ck_assert_int_eq(uv_loop_init(&loop), 0);
+}
+
+/* Let what was begun end; what is left is a leak. */
+static void
+close_loop(void)
+{
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(uv_loop_close(&loop), 0);
+    uv_library_shutdown(); /* its descriptors are not the test's */
+}
 
 static int
 memfd(unsigned flags, size_t size)
@@ -31,7 +47,7 @@ expect_refused(int fd, uint64_t size, uint32_t code, const char *message)
 
     ck_assert_int_ge(fd, 0);
     err = (struct lighter_error)LIGHTER_ERROR_INIT;
-    ck_assert_int_lt(memory_open(&memory, fd, size, MAX, &err), 0);
+    ck_assert_int_lt(memory_open(&memory, &loop, fd, size, LIMIT, &err), 0);
     ck_assert_ptr_null(memory);
     ck_assert_uint_eq(err.code, code);
     ck_assert_str_eq(err.message, message);
@@ -44,7 +60,7 @@ START_TEST(what_the_client_writes_is_seen)
     struct memory *memory;
 
     ck_assert_int_eq(pwrite(kept, "before", 6, 4096), 6);
-    ck_assert_int_eq(memory_open(&memory, fd, SIZE, MAX, &err), 0);
+    ck_assert_int_eq(memory_open(&memory, &loop, fd, SIZE, LIMIT, &err), 0);
 
     ck_assert_uint_eq(memory->size, SIZE);
     ck_assert_mem_eq(memory->data + 4096, "before", 6);
@@ -61,7 +77,7 @@ START_TEST(it_is_sealed_and_can_no_longer_be_cut)
     int fd = memfd(MFD_ALLOW_SEALING, SIZE), kept = dup(fd);
     struct memory *memory;
 
-    ck_assert_int_eq(memory_open(&memory, fd, SIZE, MAX, &err), 0);
+    ck_assert_int_eq(memory_open(&memory, &loop, fd, SIZE, LIMIT, &err), 0);
 
     ck_assert_int_eq(fcntl(kept, F_GET_SEALS),
                      F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
@@ -80,7 +96,7 @@ START_TEST(pages_that_the_client_gives_back_are_zeros)
     struct memory *memory;
 
     ck_assert_int_eq(pwrite(kept, "x", 1, 0), 1);
-    ck_assert_int_eq(memory_open(&memory, fd, SIZE, MAX, &err), 0);
+    ck_assert_int_eq(memory_open(&memory, &loop, fd, SIZE, LIMIT, &err), 0);
     ck_assert_uint_eq(memory->data[0], 'x');
 
     ck_assert_int_eq(
@@ -103,7 +119,7 @@ START_TEST(seals_that_are_there_already_are_enough)
         struct memory *memory;
 
         ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, seals[i]), 0);
-        ck_assert_int_eq(memory_open(&memory, fd, SIZE, MAX, &err), 0);
+        ck_assert_int_eq(memory_open(&memory, &loop, fd, SIZE, LIMIT, &err), 0);
         memory_unref(memory);
     }
 }
@@ -115,14 +131,16 @@ START_TEST(the_last_one_that_lets_go_unmaps_it)
     const uint8_t *data;
     unsigned char resident;
 
-    ck_assert_int_eq(
-        memory_open(&memory, memfd(MFD_ALLOW_SEALING, SIZE), SIZE, MAX, &err), 0);
+    ck_assert_int_eq(memory_open(&memory, &loop, memfd(MFD_ALLOW_SEALING, SIZE), SIZE,
+                                 LIMIT, &err),
+                     0);
     data = memory->data;
     shared = memory_ref(memory);
 
     ck_assert_ptr_null(memory_unref(memory));
     ck_assert_int_eq(mincore((void *)data, 4096, &resident), 0); /* is mapped */
     ck_assert_ptr_null(memory_unref(shared));
+    uv_run(&loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(mincore((void *)data, 4096, &resident), -1);
     ck_assert_int_eq(errno, ENOMEM);
     ck_assert_ptr_null(memory_unref(NULL));
@@ -216,13 +234,13 @@ START_TEST(more_than_the_limit_is_refused)
 {
     struct memory *memory;
 
-    expect_refused(memfd(MFD_ALLOW_SEALING, MAX + 1), MAX + 1, LIGHTER_E_LIMIT,
+    expect_refused(memfd(MFD_ALLOW_SEALING, LIMIT + 1), LIMIT + 1, LIGHTER_E_LIMIT,
                    "a memory of 1048577 bytes; max_memory_bytes is 1048576");
     expect_refused(memfd(MFD_ALLOW_SEALING, (size_t)1 << 40), (uint64_t)1 << 40,
                    LIGHTER_E_LIMIT,
                    "a memory of 1099511627776 bytes; max_memory_bytes is 1048576");
     ck_assert_int_eq(
-        memory_open(&memory, memfd(MFD_ALLOW_SEALING, MAX), MAX, MAX, &err), 0);
+        memory_open(&memory, &loop, memfd(MFD_ALLOW_SEALING, LIMIT), LIMIT, LIMIT, &err), 0);
     memory_unref(memory);
 }
 END_TEST
@@ -233,6 +251,7 @@ main(void)
     Suite *suite = suite_create("memory");
     TCase *tcase = unit_case(suite, "memory");
 
+    tcase_add_checked_fixture(tcase, open_loop, close_loop);
     tcase_add_test(tcase, what_the_client_writes_is_seen);
     tcase_add_test(tcase, it_is_sealed_and_can_no_longer_be_cut);
     tcase_add_test(tcase, pages_that_the_client_gives_back_are_zeros);
