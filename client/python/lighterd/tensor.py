@@ -62,8 +62,8 @@ def flatten(value: Any) -> Optional[Flat]:
         torch = sys.modules["torch"]
         name = _torch_types().get(value.dtype)
         if name and value.layout is torch.strided:
-            shape = tuple(value.shape)
-            return Flat(name, shape, value.element_size() * math.prod(shape), value)
+            n_bytes = value.element_size() * value.numel()  # nbytes is torch 2's
+            return Flat(name, tuple(value.shape), n_bytes, value)
         value = value.numpy(force=True)  # raises what torch has to say about it
     elif not isinstance(value, np.ndarray):
         return None
@@ -74,14 +74,12 @@ def flatten(value: Any) -> Optional[Flat]:
 def lend(flat: Flat) -> memoryview:
     """The bytes, of the array itself where they are in order."""
     value = flat.value
-    if is_torch(value):
-        torch = sys.modules["torch"]
-        value = value.detach()
-        if value.dtype is torch.bfloat16:  # numpy has none: let its bits be integers
-            value = value.view(torch.int16)
+    name = flat.type
+    if not isinstance(value, np.ndarray):
+        if name == "bfloat16":  # numpy has none: let its bits be integers
+            name, value = "<i2", value.detach().view(sys.modules["torch"].int16)
         value = value.numpy(force=True)
-    dtype = value.dtype.newbyteorder("<")
-    return np.ascontiguousarray(value, dtype).reshape(-1).view(np.uint8).data
+    return np.ascontiguousarray(value, name).reshape(-1).view(np.uint8).data
 
 
 def copy(flat: Flat, room: Any, offset: int) -> None:
