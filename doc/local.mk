@@ -1,7 +1,7 @@
 # Documents for people, the scripts, and the examples.
 dist_man_MANS += doc/lighterd.8
 dist_doc_DATA += doc/differences.md doc/outputs.md doc/plugins.md doc/protocol.md
-EXTRA_DIST += tools/quickstart tools/test tools/lib.sh examples/plugin/example.c
+EXTRA_DIST += doc/benchmark.svg tools/quickstart tools/test tools/lib.sh examples/plugin/example.c
 
 # What is Python goes along as it is: examples, and the end-to-end tests.
 dist-hook:
