@@ -134,7 +134,8 @@ on_answer(void *data, struct frame *frame)
     struct out_frame *out = calloc(1, sizeof *out);
 
     if (!out) {
-        log_error("an answer is lost: out of memory");
+        log_error("disconnected a client: no memory for its answer");
+        shutdown(conn->fd, SHUT_RDWR); /* else it would wait for the answer for ever */
         free(frame->data);
         return;
     }
@@ -280,7 +281,7 @@ on_ready(uv_poll_t *poll, int status, int events)
 static void
 resume(struct conn *conn)
 {
-    if (!wants_requests(conn))
+    if (conn->closed || !wants_requests(conn))
         return;
     if (handle_frames(conn) < 0)
         conn_close(conn);
