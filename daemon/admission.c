@@ -55,13 +55,19 @@ check_same(const struct job *job, const struct job_spec *spec,
     return 0;
 }
 
-/* The seat's rank has ended, or is about to, and comes again for the next epoch. Where
- * it comes from another process, and nobody else is here, this epoch will never end.
+/* The seat's rank has ended, or is about to. It may come to hear what became of that,
+ * or for the next epoch. Where it comes from another process for that, and nobody else
+ * is here, this epoch will never end.
  */
 static enum admission
-admit_again(const struct job *job, const struct rank *rank, const struct peer *peer)
+admit_again(const struct job *job, const struct rank *rank, const struct job_spec *spec,
+            const struct peer *peer)
 {
-    if (rank->peer != peer && job->n_connected == 0 && job->state == JOB_OPEN)
+    bool is_another = rank->peer != peer;
+
+    if (rank->state == RANK_ENDED && spec->resume && !rank->seat && is_another)
+        return ADMIT_NOW;
+    if (is_another && job->n_connected == 0 && job->state == JOB_OPEN)
         return ADMIT_ANEW;
     return ADMIT_LATER;
 }
@@ -74,11 +80,16 @@ admit(const struct job *job, const struct job_spec *spec, const struct peer *pee
     const struct rank *rank;
     int r;
 
-    if (job->state == JOB_PUBLISHING)
+    if (job->state == JOB_PUBLISHING ||
+        (job->state == JOB_PREPARING && job->is_revived))
         return ADMIT_LATER;
+    if (spec->id && spec->id != job->id)
+        return lighter_fail(err, LIGHTER_E_STATE,
+                            "job '%s' has been begun anew by another process",
+                            job->name);
     rank = spec->rank < job->world_size ? &job->ranks[spec->rank] : NULL;
     if (rank && (rank->state == RANK_ENDED || rank->state == RANK_CLOSING))
-        return admit_again(job, rank, peer);
+        return admit_again(job, rank, spec, peer);
     r = check_same(job, spec, err);
     if (r < 0)
         return r;
@@ -86,7 +97,7 @@ admit(const struct job *job, const struct job_spec *spec, const struct peer *pee
         return lighter_fail(err, LIGHTER_E_STATE,
                             "rank %u of job '%s' is taken by %s (pid %" PRId64 ")",
                             spec->rank, job->name, rank->peer->client, rank->peer->pid);
-    if (job->doom != JOB_OPEN)
+    if (job->doom != JOB_OPEN && !spec->resume)
         return lighter_fail(err, LIGHTER_E_STATE, "%.900s; another rank still holds it",
                             job->error.message);
     return job->state == JOB_OPEN ? ADMIT_NOW : ADMIT_LATER;
@@ -124,31 +135,59 @@ jobs_unpark(struct job *job, const struct seat *seat)
     return false;
 }
 
+/* It was published while the client did not hear of it: that is the answer. */
+static bool
+is_published(const struct job *past, const struct job_spec *spec)
+{
+    return past && past->state == JOB_PUBLISHED && spec->id && spec->id == past->id;
+}
+
+/* There is no live job: one goes on that is unfinished, or one is made. */
+static int
+begin(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
+      struct lighter_error *err)
+{
+    struct job *past = jobs_find_past(jobs, spec->name, spec->stage);
+
+    if (spec->id && (!past || past->id != spec->id || !job_is_unfinished(past)))
+        return lighter_fail(err, LIGHTER_E_STATE,
+                            "job '%s' is not known here: it was discarded or begun "
+                            "anew, or this daemon has another state directory",
+                            spec->name);
+    if (!spec->resume || !past || !job_is_unfinished(past))
+        return jobs_create(jobs, spec, ret_job, err);
+    *ret_job = past;
+    return jobs_revive(jobs, past, err);
+}
+
+/* This epoch will never end. */
+static void
+give_up(struct job *job)
+{
+    job_doom(job, JOB_INTERRUPTED, "not all of its ranks came");
+    job_finish(job);
+}
+
 static int
 take_seat(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
           struct reply *reply, struct lighter_error *err)
 {
-    struct job *job = jobs_find_live(jobs, spec);
-    int r = job ? admit(job, spec, reply->peer, err) : ADMIT_ANEW;
+    struct job *job = jobs_find_live(jobs, spec->name, spec->stage);
+    int r = job ? admit(job, spec, reply->peer, err) : 0;
 
+    if (r == ADMIT_ANEW && job)
+        give_up(job);
+    if (!job) {
+        r = begin(jobs, spec, &job, err);
+        r = r < 0 ? r : ADMIT_LATER;
+    }
     if (r < 0)
         return r;
-    if (r == ADMIT_ANEW && job) {
-        job->doom = JOB_INTERRUPTED;
-        lighter_fail(&job->error, LIGHTER_E_STATE,
-                     "job '%s' is not published: not all of its ranks came", job->name);
-        job_answer_waiting(job, &job->error);
-        job_finish(job);
-    } else if (r == ADMIT_ANEW) {
-        r = jobs_create(jobs, spec, &job, err);
-        if (r < 0)
-            return r;
-    }
     seat->rank = spec->rank;
-    if (job->state != JOB_OPEN || r == ADMIT_LATER)
+    if (r != ADMIT_NOW)
         return park(job, spec, seat, reply, err);
     seat->job = job;
-    r = rank_open(&job->ranks[spec->rank], seat, reply, err);
+    r = rank_open(&job->ranks[spec->rank], spec, seat, reply, err);
     if (r < 0)
         seat->job = NULL;
     return r;
@@ -158,8 +197,13 @@ int
 jobs_open(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
           struct reply *reply, struct lighter_error *err)
 {
-    int r = take_seat(jobs, spec, seat, reply, err);
+    struct job *past = jobs_find_past(jobs, spec->name, spec->stage);
+    int r = 0;
 
+    if (is_published(past, spec))
+        job_answer_open(past, NULL, seat->handle, reply);
+    else
+        r = take_seat(jobs, spec, seat, reply, err);
     job_spec_done(spec);
     return r;
 }

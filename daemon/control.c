@@ -103,6 +103,47 @@ handle_jobs(struct daemon *daemon, const struct message *message, struct reply *
     return 0;
 }
 
+/* ---- finalize, discard ---- */
+
+typedef int act_on(struct jobs *jobs, const char *name, const char *stage,
+                   struct reply *reply, struct lighter_error *err);
+
+static int
+handle_unfinished(struct daemon *daemon, const struct message *message, act_on *act,
+                  struct reply *reply, struct lighter_error *err)
+{
+    const char *name, *stage = NULL;
+    msgpack_object_str string;
+    int r = params_required(params_string(message->params, "job", &string, err), "job",
+                            err);
+
+    if (r < 0)
+        return r;
+    name = params_text(message->zone, string);
+    r = params_string(message->params, "stage", &string, err);
+    if (r == 0)
+        stage = params_text(message->zone, string);
+    if (r < 0)
+        return r;
+    if (!name || (r == 0 && !stage))
+        return fail_nomem(err);
+    return act(&daemon->jobs, name, stage, reply, err);
+}
+
+static int
+handle_finalize(struct daemon *daemon, const struct message *message,
+                struct reply *reply, struct lighter_error *err)
+{
+    return handle_unfinished(daemon, message, jobs_finalize, reply, err);
+}
+
+static int
+handle_discard(struct daemon *daemon, const struct message *message,
+               struct reply *reply, struct lighter_error *err)
+{
+    return handle_unfinished(daemon, message, jobs_discard, reply, err);
+}
+
 /* ---- plugins ---- */
 
 /* The name that was asked for; NULL selects everything. */
@@ -296,9 +337,10 @@ control_handle(struct daemon *daemon, const struct message *message,
     static const struct {
         const char *method;
         handler *handle;
-    } table[] = {{"ping", handle_ping},        {"status", handle_status},
-                 {"jobs", handle_jobs},        {"plugins", handle_plugins},
-                 {"freeze", handle_freeze},    {"unfreeze", handle_unfreeze},
+    } table[] = {{"ping", handle_ping},         {"status", handle_status},
+                 {"jobs", handle_jobs},         {"plugins", handle_plugins},
+                 {"freeze", handle_freeze},     {"unfreeze", handle_unfreeze},
+                 {"finalize", handle_finalize}, {"discard", handle_discard},
                  {"shutdown", handle_shutdown}};
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)

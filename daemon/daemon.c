@@ -64,6 +64,7 @@ say_goodbye(struct daemon *daemon)
 {
     daemon->said_goodbye = true;
     conn_close_all(daemon);
+    jobs_stop(&daemon->jobs);
     close_handle((uv_handle_t *)&daemon->sigterm);
     close_handle((uv_handle_t *)&daemon->sigint);
     close_handle((uv_handle_t *)&daemon->sighup);
@@ -220,6 +221,8 @@ daemon_init(struct daemon *daemon, const struct settings *settings,
         r = registry_load(&daemon->registry, settings->plugin_dir, err);
     if (r == 0)
         r = listener_init(&daemon->listener, &address, err);
+    if (r == 0)
+        r = state_open(&daemon->state, settings->state_dir, address.sun_path, err);
     if (r != 0) {
         registry_done(&daemon->registry);
         return r;
@@ -227,9 +230,13 @@ daemon_init(struct daemon *daemon, const struct settings *settings,
     log_plugins(daemon);
     raise_descriptor_limit();
     init_loop(daemon);
-    jobs_init(&daemon->jobs, &daemon->loop, daemon->n_threads);
+    jobs_init(&daemon->jobs, &daemon->loop, daemon->n_threads, settings,
+              &daemon->state);
     daemon->jobs.on_idle = on_jobs_idle;
     daemon->jobs.data = daemon;
+    r = jobs_load(&daemon->jobs, &daemon->registry, err);
+    if (r < 0)
+        return r;
     return listener_start(&daemon->listener, &daemon->loop, on_accept, daemon, err);
 }
 
@@ -257,6 +264,7 @@ void
 daemon_done(struct daemon *daemon)
 {
     jobs_done(&daemon->jobs);
+    state_done(&daemon->state);
     listener_done(&daemon->listener);
     uv_loop_close(&daemon->loop);
     registry_done(&daemon->registry);

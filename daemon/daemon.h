@@ -18,6 +18,7 @@ struct daemon {
     struct registry registry;
     struct quota quota; /* of all batches on their way */
     struct jobs jobs;
+    struct state state;
     struct listener listener;
     TAILQ_HEAD(, conn) conns;
     TAILQ_HEAD(, conn) paused; /* those of them that wait for room */

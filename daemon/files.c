@@ -4,8 +4,8 @@
 #include "daemon/storage.h"
 #include "util/error.h"
 
-#include <dirent.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,28 +26,19 @@ files_done(struct files *files)
     files_init(files);
 }
 
-static bool
-is_dot(const char *name)
-{
-    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-}
-
 /* Is there anything but staging directories? */
 static bool
 has_entries(int fd)
 {
-    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    DIR *dir = path_list(fd);
     bool found = false;
     struct dirent *entry;
 
-    if (!dir) {
-        if (copy >= 0)
-            close(copy);
+    if (!dir)
         return false;
-    }
     while (!found && (entry = readdir(dir)))
-        found = !is_dot(entry->d_name) && strncmp(entry->d_name, ".lighterd.", 10) != 0;
+        found = !path_is_dot(entry->d_name) &&
+                strncmp(entry->d_name, ".lighterd.", 10) != 0;
     closedir(dir);
     return found;
 }
@@ -85,6 +76,16 @@ clear_staging(struct files *files, const char *path, struct lighter_error *err)
 }
 
 int
+files_stage(struct files *files, const char *path, struct lighter_error *err)
+{
+    int r = path_enter(files->directory_fd, files->staging, &files->staging_fd, err);
+
+    if (r < 0)
+        return error_wrap(err, r, "in '%s'", path);
+    return lock_staging(files->staging_fd, path, err);
+}
+
+int
 files_prepare(struct files *files, const char *path, const char *staging,
               bool *ret_exists, struct lighter_error *err)
 {
@@ -95,12 +96,78 @@ files_prepare(struct files *files, const char *path, const char *staging,
     *ret_exists = has_entries(files->directory_fd);
     snprintf(files->staging, sizeof files->staging, "%s", staging);
     r = clear_staging(files, path, err);
+    return r < 0 ? r : files_stage(files, path, err);
+}
+
+int
+files_reopen(struct files *files, const char *path, const char *staging, bool *ret_gone,
+             struct lighter_error *err)
+{
+    int r = path_make_directory(path, &files->directory_fd, err);
+
     if (r < 0)
         return r;
-    r = path_enter(files->directory_fd, files->staging, &files->staging_fd, err);
-    if (r < 0)
-        return error_wrap(err, r, "in '%s'", path);
+    snprintf(files->staging, sizeof files->staging, "%s", staging);
+    files->staging_fd = openat(files->directory_fd, staging,
+                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    *ret_gone = files->staging_fd < 0 && errno == ENOENT;
+    if (*ret_gone)
+        return 0;
+    if (files->staging_fd < 0)
+        return lighter_fail_os(err, errno, "open '%s' in '%s'", staging, path);
     return lock_staging(files->staging_fd, path, err);
+}
+
+/* Whom a walk over the staged files asks. */
+struct pruning {
+    bool (*keep)(const void *data, const char *name);
+    const void *data;
+    char name[PATH_MAX]; /* of the entry at hand, from the staging directory */
+};
+
+static int
+prune(struct pruning *pruning, int fd, size_t used, struct lighter_error *err)
+{
+    DIR *dir = path_list(fd);
+    struct dirent *entry;
+    int inner, r = 0;
+
+    if (!dir)
+        return lighter_fail_os(err, errno, "read the staging directory");
+    while (r == 0 && (entry = readdir(dir))) {
+        size_t size = strlen(entry->d_name);
+
+        if (path_is_dot(entry->d_name) || used + size + 2 > sizeof pruning->name)
+            continue;
+        memcpy(pruning->name + used, entry->d_name, size + 1);
+        inner =
+            openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (inner >= 0) {
+            memcpy(pruning->name + used + size, "/", 2);
+            r = prune(pruning, inner, used + size + 1, err);
+            close(inner);
+        } else if (!pruning->keep(pruning->data, pruning->name) &&
+                   unlinkat(fd, entry->d_name, 0) < 0 && errno != ENOENT) {
+            r = lighter_fail_os(err, errno, "remove '%s'", pruning->name);
+        }
+    }
+    closedir(dir);
+    return r;
+}
+
+int
+files_prune(struct files *files, bool (*keep)(const void *data, const char *name),
+            const void *data, struct lighter_error *err)
+{
+    struct pruning pruning = {.keep = keep, .data = data};
+
+    return prune(&pruning, files->staging_fd, 0, err);
+}
+
+int
+files_discard(struct files *files, struct lighter_error *err)
+{
+    return path_remove_tree(files->directory_fd, files->staging, err);
 }
 
 /* `leaf` in the folder `fd`, taken away again where it cannot be whole. */
@@ -158,9 +225,7 @@ files_remove(struct files *files, const char *name)
 int
 files_sync(struct files *files, struct lighter_error *err)
 {
-    if (syncfs(files->staging_fd) < 0)
-        return lighter_fail_os(err, errno, "sync the staged files");
-    return 0;
+    return storage_sync_all(files->staging_fd, err);
 }
 
 static int publish_directory(int from, int to, struct lighter_error *err);
@@ -206,18 +271,14 @@ publish_entry(int from, int to, const char *name, struct lighter_error *err)
 static int
 publish_directory(int from, int to, struct lighter_error *err)
 {
-    int copy = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-    DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    DIR *dir = path_list(from);
     struct dirent *entry;
+    int r = 0;
 
-    if (!dir) {
-        r = lighter_fail_os(err, errno, "read the staging directory");
-        if (copy >= 0)
-            close(copy);
-        return r;
-    }
+    if (!dir)
+        return lighter_fail_os(err, errno, "read the staging directory");
     while (r == 0 && (entry = readdir(dir)))
-        if (!is_dot(entry->d_name))
+        if (!path_is_dot(entry->d_name))
             r = publish_entry(from, to, entry->d_name, err);
     closedir(dir);
     return r < 0 ? r : storage_sync(to, "the directory", err);
@@ -226,8 +287,11 @@ publish_directory(int from, int to, struct lighter_error *err)
 int
 files_publish(struct files *files, struct lighter_error *err)
 {
-    int r = publish_directory(files->staging_fd, files->directory_fd, err);
+    int r;
 
+    if (files->staging_fd < 0)
+        return 0;
+    r = publish_directory(files->staging_fd, files->directory_fd, err);
     if (r == 0 && unlinkat(files->directory_fd, files->staging, AT_REMOVEDIR) < 0)
         return lighter_fail_os(err, errno, "remove '%s'", files->staging);
     return r;

@@ -29,6 +29,24 @@ void files_done(struct files *files);
 int files_prepare(struct files *files, const char *path, const char *staging,
                   bool *ret_exists, struct lighter_error *err);
 
+/* Open the directory and the staging directory that an earlier daemon left. *ret_gone:
+ * there is none; the files may be published. Return: 0; -EBUSY, as above; -errno.
+ */
+int files_reopen(struct files *files, const char *path, const char *staging,
+                 bool *ret_gone, struct lighter_error *err);
+
+/* Make the staging directory, and lock it. Return: 0; -EBUSY, as above; -errno. */
+int files_stage(struct files *files, const char *path, struct lighter_error *err);
+
+/* Remove all staged files but those that `keep` wants. `name`: as it was stored, with
+ * its suffix. Return: 0; -errno.
+ */
+int files_prune(struct files *files, bool (*keep)(const void *data, const char *name),
+                const void *data, struct lighter_error *err);
+
+/* Remove the staging directory, and all that is in it. Return: 0; -errno. */
+int files_discard(struct files *files, struct lighter_error *err);
+
 /* Make one file of the sink's bytes; the sink is empty afterwards. `name` (size bytes)
  * as path_walk() wants it. Any number of workers at once.
  * Return: 0; -EINVAL where the name is bad or came before in this epoch; -errno.
@@ -43,7 +61,8 @@ void files_remove(struct files *files, const char *name);
 int files_sync(struct files *files, struct lighter_error *err);
 
 /* The second half: each file gets its final name, folders are synced, the staging
- * directory is removed. What failed may be repeated. Return: 0; -errno.
+ * directory is removed. What failed may be repeated; nothing is done where there is no
+ * staging directory any more. Return: 0; -errno.
  */
 int files_publish(struct files *files, struct lighter_error *err);
 

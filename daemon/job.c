@@ -1,7 +1,9 @@
 /* job.c - see job.h. What the ranks of one job do; jobs.c holds the table of jobs. */
 #include "daemon/job_internal.h"
 
+#include "daemon/durable.h"
 #include "util/error.h"
+#include "util/log.h"
 #include "wire/params.h"
 
 #include <inttypes.h>
@@ -40,9 +42,8 @@ job_answer_waiting(struct job *job, const struct lighter_error *error)
     }
 }
 
-/* From now on the job cannot be published. Only the first reason is kept. */
-__attribute__((format(printf, 3, 4))) static void
-doom(struct job *job, enum job_state state, const char *format, ...)
+void
+job_doom(struct job *job, enum job_state state, const char *format, ...)
 {
     char reason[LIGHTER_ERROR_TEXT_MAX];
     va_list args;
@@ -54,19 +55,19 @@ doom(struct job *job, enum job_state state, const char *format, ...)
     va_end(args);
     job->doom = state;
     lighter_fail(&job->error, LIGHTER_E_STATE,
-                 "job '%s' is not published: %.800s; its shards stay", job->name,
-                 reason);
+                 "job '%s' is not published: %.800s; what was written stays aside",
+                 job->name, reason);
     job_answer_waiting(job, &job->error);
 }
 
 /* ---- closing a rank's streams ---- */
 
+/* Two keys. */
 static void
-pack_end(struct message_out *out, const struct job *job)
+pack_end_fields(struct message_out *out, const struct job *job)
 {
     bool published = job->state == JOB_PUBLISHED;
 
-    msgpack_pack_map(&out->packer, 2);
     pack_key_bool(&out->packer, "published", published);
     pack_key(&out->packer, "paths");
     msgpack_pack_array(&out->packer, published ? job->n_outputs : 0);
@@ -81,7 +82,8 @@ answer_end(struct rank *rank)
 
     if (reply_owed(&rank->reply)) {
         reply_begin(&rank->reply, &out);
-        pack_end(&out, rank->job);
+        msgpack_pack_map(&out.packer, 2);
+        pack_end_fields(&out, rank->job);
         reply_send(&rank->reply, &out);
     }
     detach(rank);
@@ -103,6 +105,15 @@ rank_free_streams(struct rank *rank)
     rank->streams = NULL;
 }
 
+void
+rank_forget_past(struct rank *rank)
+{
+    for (uint32_t i = 0; rank->past && i < rank->job->n_outputs; i++)
+        stream_past_done(&rank->past[i]);
+    free(rank->past);
+    rank->past = NULL;
+}
+
 static void
 rank_ended(struct rank *rank)
 {
@@ -117,6 +128,58 @@ rank_ended(struct rank *rank)
     }
 }
 
+/* What its streams have done outlives them. */
+static int
+rank_keep_past(struct rank *rank, struct lighter_error *err)
+{
+    if (!rank->streams)
+        return 0;
+    if (!rank->past)
+        rank->past = calloc(rank->job->n_outputs + 1u, sizeof *rank->past);
+    if (!rank->past)
+        return fail_nomem(err);
+    for (uint32_t i = 0; i < rank->job->n_outputs; i++)
+        rank->past[i] = stream_take_past(&rank->streams[i]);
+    rank_free_streams(rank);
+    return 0;
+}
+
+/* The last batch that all its writers are done with. */
+static uint64_t
+rank_committed(const struct rank *rank)
+{
+    uint64_t seq = UINT64_MAX;
+
+    for (uint32_t i = 0; i < rank->job->n_outputs; i++) {
+        uint64_t one = rank->streams ? rank->streams[i].seq
+                       : rank->past  ? rank->past[i].seq
+                                     : 0;
+
+        seq = one < seq ? one : seq;
+    }
+    return seq == UINT64_MAX ? 0 : seq;
+}
+
+static uint64_t
+rank_samples(const struct rank *rank)
+{
+    if (!rank->job->n_outputs)
+        return 0;
+    return rank->streams ? rank->streams[0].n_samples
+           : rank->past  ? rank->past[0].n_samples
+                         : 0;
+}
+
+static void
+answer_lost(struct rank *rank)
+{
+    if (rank->stream_result < 0)
+        reply_error(&rank->reply, &rank->stream_error, NULL);
+    else
+        reply_empty(&rank->reply);
+    detach(rank);
+}
+
 static void
 rank_closed(struct rank *rank)
 {
@@ -125,26 +188,42 @@ rank_closed(struct rank *rank)
     job->n_connected--;
     job->n_changing--;
     rank->state = rank->after_closing;
+    if (rank->state == RANK_ENDED && rank->stream_result < 0) {
+        job_doom(job, JOB_FAILED, "%s", rank->stream_error.message);
+        rank->state = RANK_LOST;
+    }
     if (rank->state == RANK_ENDED) {
         rank_ended(rank);
     } else if (rank->state == RANK_LOST) {
-        reply_empty(&rank->reply);
-        detach(rank);
+        job->n_lost++;
+        answer_lost(rank);
     } else { /* opening failed */
-        reply_error(&rank->reply, &rank->open_error, NULL);
+        reply_error(&rank->reply, &rank->stream_error, NULL);
         detach(rank);
+        rank_keep_past(rank, NULL); /* else it is tried again with the journal */
         rank_free_streams(rank);
         if (job->error.code == LIGHTER_OK)
-            job->error = rank->open_error;
+            job->error = rank->stream_error;
     }
     job_settle(job);
 }
 
+/* Of those that a rank's streams report the first failure is kept. */
 static void
-on_closed(void *data)
+note_result(struct rank *rank, int r, const struct lighter_error *error)
+{
+    if (r >= 0 || rank->stream_result < 0)
+        return;
+    rank->stream_result = r;
+    rank->stream_error = *error;
+}
+
+static void
+on_closed(void *data, int r, const struct lighter_error *error)
 {
     struct rank *rank = data;
 
+    note_result(rank, r, error);
     if (--rank->n_pending == 0)
         rank_closed(rank);
 }
@@ -159,55 +238,66 @@ rank_close(struct rank *rank, enum rank_state after)
     for (uint32_t i = 0; i < rank->job->n_outputs; i++)
         if (rank->streams[i].opened) {
             rank->n_pending++;
-            stream_close(&rank->streams[i]);
+            stream_close(&rank->streams[i], after == RANK_ENDED);
         }
-    on_closed(rank);
+    on_closed(rank, 0, NULL);
 }
 
 /* ---- opening them ---- */
 
 static void
-answer_open(struct rank *rank)
+pack_warnings(struct message_out *out, const struct job *job)
 {
-    struct job *job = rank->job;
-    struct message_out out;
-    uint32_t n_warnings = job->replaced != NULL;
+    uint32_t n = job->warning != NULL;
     char text[PATH_MAX + 128];
 
     for (uint32_t i = 0; i < job->n_outputs; i++)
-        n_warnings += job->outputs[i].exists;
-    reply_begin(&rank->reply, &out);
-    msgpack_pack_map(&out.packer, 3);
-    pack_key_int(&out.packer, "handle", rank->seat->handle);
-    pack_key_uint(&out.packer, "seq", rank->seq);
-    pack_key(&out.packer, "warnings");
-    msgpack_pack_array(&out.packer, n_warnings);
-    if (job->replaced)
-        pack_text(&out.packer, job->replaced);
+        n += job->outputs[i].exists;
+    pack_key(&out->packer, "warnings");
+    msgpack_pack_array(&out->packer, n);
+    if (job->warning)
+        pack_text(&out->packer, job->warning);
     for (uint32_t i = 0; i < job->n_outputs; i++) {
         if (!job->outputs[i].exists)
             continue;
         snprintf(text, sizeof text,
                  "%s already exists, existing predictions will be overwritten.",
                  job->outputs[i].writer.target);
-        pack_text(&out.packer, text);
+        pack_text(&out->packer, text);
     }
-    reply_send(&rank->reply, &out);
+}
+
+void
+job_answer_open(const struct job *job, const struct rank *rank, int64_t handle,
+                struct reply *reply)
+{
+    struct message_out out;
+
+    reply_begin(reply, &out);
+    msgpack_pack_map(&out.packer, 8);
+    pack_key_int(&out.packer, "handle", handle);
+    pack_key_uint(&out.packer, "id", job->id);
+    pack_key_uint(&out.packer, "seq", rank ? rank_committed(rank) : 0);
+    pack_key_uint(&out.packer, "samples", rank ? rank_samples(rank) : 0);
+    pack_key_bool(&out.packer, "ended", !rank || rank->state == RANK_ENDED);
+    pack_end_fields(&out, job);
+    pack_warnings(&out, job);
+    reply_send(reply, &out);
 }
 
 static void
 rank_opened(struct rank *rank)
 {
     rank->job->n_changing--;
-    if (rank->open_result < 0) {
+    if (rank->stream_result < 0) {
         rank_close(rank, RANK_ABSENT);
     } else if (!rank->seat) {
-        doom(rank->job, JOB_INTERRUPTED, "rank %u vanished while it opened",
-             rank->number);
+        job_doom(rank->job, JOB_INTERRUPTED, "rank %u vanished while it opened",
+                 rank->number);
         rank_close(rank, RANK_LOST);
     } else {
         rank->state = RANK_OPEN;
-        answer_open(rank);
+        job_answer_open(rank->job, rank, rank->seat->handle, &rank->reply);
     }
 }
 
@@ -216,10 +306,7 @@ on_open(void *data, int r, const struct lighter_error *error)
 {
     struct rank *rank = data;
 
-    if (r < 0 && rank->open_result == 0) {
-        rank->open_result = r;
-        rank->open_error = *error;
-    }
+    note_result(rank, r, error);
     if (--rank->n_pending == 0)
         rank_opened(rank);
 }
@@ -241,44 +328,122 @@ on_written(void *data, const struct stream *stream, uint64_t n_samples,
     job->jobs->n_samples += n_samples;
 }
 
-int
-rank_open(struct rank *rank, struct seat *seat, struct reply *reply,
-          struct lighter_error *err)
+static void
+on_full(void *data, const struct lighter_error *error)
+{
+    struct rank *rank = data;
+
+    log_warning("waits for space job=%s stage=%s rank=%u reason=\"%s\"",
+                rank->job->name, rank->job->stage, rank->number, error->message);
+}
+
+static void
+open_streams(struct rank *rank)
 {
     struct job *job = rank->job;
     struct lighter_error why = LIGHTER_ERROR_INIT;
 
+    for (uint32_t i = 0; i < job->n_outputs; i++) {
+        struct job_output *output = &job->outputs[i];
+        bool is_table = output->writer.type->kind == LIGHTER_KIND_TABLE;
+        struct stream_past past = {0};
+        struct stream_setup setup = {.loop = job->jobs->loop,
+                                     .writer = &output->writer,
+                                     .table = is_table ? &output->table : NULL,
+                                     .files = is_table ? NULL : &output->files,
+                                     .journal = &job->journal,
+                                     .index = i,
+                                     .rank = rank->number,
+                                     .world_size = job->world_size,
+                                     .max_parts = job->jobs->n_threads,
+                                     .wait_for_space =
+                                         job->jobs->settings->full_wait_s > 0,
+                                     .data = rank,
+                                     .on_open = on_open,
+                                     .on_written = on_written,
+                                     .on_full = on_full,
+                                     .on_closed = on_closed};
+        int r;
+
+        if (rank->past) {
+            past = rank->past[i]; /* moved */
+            rank->past[i] = (struct stream_past){0};
+        }
+        r = stream_open(&rank->streams[i], &setup, &past, &why);
+        if (r < 0)
+            on_open(rank, r, &why);
+    }
+}
+
+/* A rank that has ended comes to hear what became of it. */
+static void
+rank_attach(struct rank *rank, struct seat *seat, struct reply *reply)
+{
+    job_answer_open(rank->job, rank, seat->handle, reply);
+    peer_unref(rank->peer);
+    rank->peer = peer_ref(reply->peer);
+    rank->seat = seat;
+    reply_done(reply);
+}
+
+/* It was lost, and is not any more. Where it was the last such, there is hope again. */
+static void
+rank_found(struct rank *rank)
+{
+    struct job *job = rank->job;
+
+    rank->state = RANK_ABSENT;
+    if (--job->n_lost || job->doom == JOB_FAILED)
+        return;
+    job->doom = JOB_OPEN;
+    job->error.code = LIGHTER_OK;
+}
+
+static int
+resume_at(struct rank *rank, const struct job_spec *spec, struct lighter_error *err)
+{
+    uint64_t committed = rank_committed(rank);
+
+    if (spec->id && spec->answered > committed)
+        return lighter_fail(err, LIGHTER_E_STATE,
+                            "job '%s' has lost batches: rank %u was told that %" PRIu64
+                            " are written, and %" PRIu64 " are there",
+                            rank->job->name, rank->number, spec->answered, committed);
+    rank->seq = spec->id ? spec->answered : committed;
+    return 0;
+}
+
+int
+rank_open(struct rank *rank, const struct job_spec *spec, struct seat *seat,
+          struct reply *reply, struct lighter_error *err)
+{
+    struct job *job = rank->job;
+    int r;
+
+    if (rank->state == RANK_ENDED) {
+        rank_attach(rank, seat, reply);
+        return 0;
+    }
+    r = rank_keep_past(rank, err);
+    if (r == 0)
+        r = resume_at(rank, spec, err);
+    if (r < 0)
+        return r;
     rank->streams = calloc(job->n_outputs + 1u, sizeof *rank->streams);
     if (!rank->streams)
         return fail_nomem(err);
+    if (rank->state == RANK_LOST)
+        rank_found(rank);
     peer_unref(rank->peer);
     rank->peer = peer_ref(reply->peer);
     rank->reply = reply_take(reply);
     rank->seat = seat;
     rank->state = RANK_OPENING;
-    rank->open_result = 0;
+    rank->stream_result = 0;
     rank->n_pending = job->n_outputs + 1; /* one is held until every stream began */
     job->n_connected++;
     job->n_changing++;
-    for (uint32_t i = 0; i < job->n_outputs; i++) {
-        struct job_output *output = &job->outputs[i];
-        bool is_table = output->writer.type->kind == LIGHTER_KIND_TABLE;
-        struct stream_setup setup = {.loop = job->jobs->loop,
-                                     .writer = &output->writer,
-                                     .table = is_table ? &output->table : NULL,
-                                     .files = is_table ? NULL : &output->files,
-                                     .rank = rank->number,
-                                     .world_size = job->world_size,
-                                     .max_parts = job->jobs->n_threads,
-                                     .data = rank,
-                                     .on_open = on_open,
-                                     .on_written = on_written,
-                                     .on_closed = on_closed};
-        int r = stream_open(&rank->streams[i], &setup, &why);
-
-        if (r < 0)
-            on_open(rank, r, &why);
-    }
+    open_streams(rank);
     on_open(rank, 0, NULL);
     return 0;
 }
@@ -349,18 +514,49 @@ seat_write(struct seat *seat, struct message *message, struct memory *memory,
     return 0;
 }
 
+static bool
+has_ended(const struct seat *seat)
+{
+    const struct rank *rank = seat->job ? &seat->job->ranks[seat->rank] : NULL;
+
+    return rank && rank->seat == seat && rank->state == RANK_ENDED;
+}
+
+/* A rank that ended under an earlier daemon, and did not hear of it. */
+static int
+end_again(struct rank *rank, bool wait, struct reply *reply)
+{
+    rank->wait = wait;
+    rank->reply = reply_take(reply);
+    if (!wait)
+        answer_end(rank);
+    return 0;
+}
+
 int
 seat_end(struct seat *seat, bool wait, struct reply *reply, struct lighter_error *err)
 {
     struct rank *rank;
-    int r = rank_of(seat, &rank, err);
+    int r;
 
+    if (has_ended(seat))
+        return end_again(&seat->job->ranks[seat->rank], wait, reply);
+    r = rank_of(seat, &rank, err);
     if (r < 0)
         return r;
     rank->wait = wait;
     rank->reply = reply_take(reply);
     rank_close(rank, RANK_ENDED);
     return 0;
+}
+
+int
+seat_flush(struct seat *seat, struct reply *reply, struct lighter_error *err)
+{
+    struct rank *rank = NULL;
+    int r = rank_of(seat, &rank, err);
+
+    return r < 0 ? r : job_flush(rank->job, reply, err);
 }
 
 int
@@ -373,8 +569,8 @@ seat_abort(struct seat *seat, const char *reason, struct reply *reply,
     if (r < 0)
         return r;
     rank->reply = reply_take(reply);
-    doom(rank->job, JOB_ABORTED, "rank %u aborted%s%s", rank->number,
-         *reason ? ": " : "", reason);
+    job_doom(rank->job, JOB_ABORTED, "rank %u aborted%s%s", rank->number,
+             *reason ? ": " : "", reason);
     rank_close(rank, RANK_LOST);
     return 0;
 }
@@ -452,6 +648,7 @@ seat_leave(struct seat *seat)
     rank->seat = NULL;
     if (rank->state != RANK_OPEN)
         return; /* opening: rank_opened() sees it; else it has said its last word */
-    doom(job, JOB_INTERRUPTED, "rank %u vanished without end or abort", rank->number);
+    job_doom(job, JOB_INTERRUPTED, "rank %u vanished without end or abort",
+             rank->number);
     rank_close(rank, RANK_LOST);
 }

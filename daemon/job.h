@@ -4,23 +4,24 @@
  * published outputs. All on the loop thread; disks are touched by workers.
  *
  *   preparing -> open -> publishing -> published
- *                  |         `------> failed       nothing was published, shards stay
- *                  `-> interrupted | aborted       likewise: a rank vanished, gave up
+ *       ^          |         `------> failed       what was written stays, aside
+ *       |          `-> interrupted | aborted       likewise: a rank vanished, gave up
+ *       `-------- resume, finalize ------'
  *
- * A job is over in the last four states. It leaves jobs->live then, and stays among the
- * last JOBS_PAST_MAX for `lighterctl jobs`.
+ * A job is over in the last four states. It leaves jobs->live then, and stays among
+ * jobs->past: as a line of history, or, where it is unfinished, with a journal from
+ * which it can go on. discard ends it for good.
  */
 #ifndef DAEMON_JOB_H
 #define DAEMON_JOB_H
 
-#include "daemon/policy.h"
+#include "daemon/settings.h"
+#include "daemon/spec.h"
+#include "daemon/state.h"
 #include "daemon/stream.h"
 
-#define JOB_NAME_MAX 100 /* bytes */
 #define JOBS_LIVE_MAX 4096
-#define JOBS_PAST_MAX 100
-#define JOB_WRITERS_MAX 64
-#define JOB_WORLD_MAX 65536
+#define JOBS_PAST_MAX 100 /* of those that are finished */
 
 enum job_state {
     JOB_PREPARING,
@@ -55,15 +56,21 @@ struct rank {
     enum rank_state after_closing;
     struct job *job;
     uint32_t number;
-    struct seat *seat;      /* NULL: nobody sits here */
-    struct peer *peer;      /* who opened it last; a reference */
-    struct stream *streams; /* one a writer; NULL unless opened */
-    uint32_t n_pending;     /* streams that are opening or closing */
-    uint64_t seq;           /* the last batch handed over */
-    bool wait;              /* `end` is answered when published */
-    struct reply reply;     /* owed for `open`, `end` or `abort` */
-    int open_result;        /* the first failure among its streams */
-    struct lighter_error open_error;
+    struct seat *seat;        /* NULL: nobody sits here */
+    struct peer *peer;        /* who opened it last; a reference */
+    struct stream *streams;   /* one a writer; NULL unless opened */
+    struct stream_past *past; /* one a writer, or NULL: it is new. Owned */
+    uint32_t n_pending;       /* streams that are opening or closing */
+    uint64_t seq;             /* the last batch handed over */
+    bool wait;                /* `end` is answered when published */
+    struct reply reply;       /* owed for `open`, `end` or `abort` */
+    int stream_result;        /* the first failure among its streams */
+    struct lighter_error stream_error;
+};
+
+/* A digest of a file's name. */
+struct name_digest {
+    uint64_t low, high;
 };
 
 /* A writer of the job and where its bytes go. */
@@ -72,18 +79,10 @@ struct job_output {
     struct table table;
     struct files files;
     bool exists; /* something was there before */
-};
 
-/* What a rank brings to `open`; writers and policies move to the job that it creates.
- */
-struct job_spec {
-    char name[JOB_NAME_MAX + 1];
-    char stage[16];
-    uint32_t rank, world_size;
-    struct writer *writers; /* owned */
-    uint32_t n_writers;
-    struct policies policies; /* owned */
-    bool moved;               /* the job has them now */
+    /* while it is recovered: names of committed files, sorted; owned */
+    struct name_digest *names;
+    size_t n_names, names_room;
 };
 
 struct parked_open;
@@ -100,16 +99,32 @@ struct job {
     uint32_t n_ended;           /* ranks */
     uint32_t n_connected;       /* ranks opening, open or closing */
     uint32_t n_changing;        /* ranks opening or closing: they are owed an answer */
+    uint32_t n_lost;            /* ranks */
     struct job_output *outputs; /* their text and targets stay when the job is over */
     struct rank *ranks;
     struct policies policies;
     STAILQ_HEAD(, parked_open)
-    parked;         /* opens that wait for the job to be ready, or over */
-    char *replaced; /* a warning for who opens, or NULL */
+    parked;               /* opens that wait for the job to be ready, or over */
+    char *warning;        /* for who opens it, or NULL; owned */
+    struct job *replaced; /* an unfinished one of that name, to be removed; owned */
+
+    uint64_t id;            /* the same in every daemon that has it */
+    struct journal journal; /* open while the job is live */
+    struct frame request; /* the `open` that made it, until the journal has it; owned */
+    bool has_journal;     /* a file of the state directory is about it */
+    bool is_revived;      /* it goes on from its journal */
+    bool finalizing;      /* publish what is there; nobody comes again */
+    bool is_complete;     /* its outputs are whole and are to be shown */
+    bool is_published;    /* says its journal */
+    struct reply requester; /* who asked for finalize or discard is owed an answer */
+    struct job_sync *sync;  /* in progress, or NULL */
+    STAILQ_HEAD(, job_flush) flushes; /* answers owed when all of now is durable */
+    uint64_t synced_at;               /* uv_now(), ms */
+    uint64_t synced_bytes;            /* n_bytes then */
     uint64_t n_batches, n_samples, n_bytes;
     uint64_t opened_at; /* uv_now(), ms */
     uv_work_t work;     /* preparing and publishing */
-    int work_result;
+    int work_result, finish_result;
     struct lighter_error work_error; /* the worker's, until it has come back */
     struct lighter_error error;      /* why it is failed, interrupted or aborted */
 };
@@ -117,7 +132,10 @@ struct job {
 /* All jobs of the daemon. */
 struct jobs {
     uv_loop_t *loop;
+    const struct settings *settings;
+    struct state *state;
     unsigned n_threads; /* of the pool */
+    uv_timer_t tick;    /* once a second, while there are live jobs */
     TAILQ_HEAD(job_list, job) live, past;
     uint32_t n_live, n_past;
     uint64_t n_published, n_failed, n_batches, n_samples, n_bytes; /* since the start */
@@ -125,12 +143,21 @@ struct jobs {
     void *data;
 };
 
-void jobs_init(struct jobs *jobs, uv_loop_t *loop, unsigned n_threads);
+/* `settings` and `state` are borrowed. `n_threads`: of the pool. */
+void jobs_init(struct jobs *jobs, uv_loop_t *loop, unsigned n_threads,
+               const struct settings *settings, struct state *state);
+
+/* Jobs that earlier daemons left in the state directory: those that only need to be
+ * published are, the others wait. Before the loop runs. Return: 0; -errno.
+ */
+int jobs_load(struct jobs *jobs, const struct registry *registry,
+              struct lighter_error *err);
+
+/* Let go of the loop: no timer of ours keeps it any more. */
+void jobs_stop(struct jobs *jobs);
 
 /* After the loop has ended: frees every job, live ones as well. */
 void jobs_done(struct jobs *jobs);
-
-void job_spec_done(struct job_spec *spec);
 
 /* A rank wants its seat. Takes the spec, always, and the reply, on success: the answer
  * comes when the rank's streams are open. `seat` is the caller's; only handle is set.
@@ -145,6 +172,11 @@ int jobs_open(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
 int seat_write(struct seat *seat, struct message *message, struct memory *memory,
                struct reply *reply, struct lighter_error *err);
 
+/* Answer when all that the rank's job has written is durable. Takes the reply, on
+ * success. Return: 0; -EBUSY; -ENOMEM.
+ */
+int seat_flush(struct seat *seat, struct reply *reply, struct lighter_error *err);
+
 /* The rank has no more batches. Takes the reply, on success. The seat is detached when
  * the answer is given. Return: 0; -EBUSY.
  */
@@ -158,6 +190,15 @@ int seat_abort(struct seat *seat, const char *reason, struct reply *reply,
 /* A training step: what the job's policies decide. Takes the reply, on success. */
 int seat_step(struct seat *seat, const struct lighter_step *step, struct reply *reply,
               struct lighter_error *err);
+
+/* Publish what is committed of an unfinished job, or remove it. `stage` may be NULL
+ * where the name is enough. Takes the reply, on success: the answer comes when it is
+ * done. Return: 0; -EBUSY: there is no such job, or ranks are connected to it.
+ */
+int jobs_finalize(struct jobs *jobs, const char *name, const char *stage,
+                  struct reply *reply, struct lighter_error *err);
+int jobs_discard(struct jobs *jobs, const char *name, const char *stage,
+                 struct reply *reply, struct lighter_error *err);
 
 /* Somebody asks the live job `name` to freeze or to train what matches `patterns`; its
  * ranks are told to ask at their next step. *ret_n_matched: parameters in all.

@@ -7,10 +7,23 @@
 
 /* ---- job.c ---- */
 
-/* Takes the reply, on success: answered when the streams are open. -ENOMEM. */
-int rank_open(struct rank *rank, struct seat *seat, struct reply *reply,
-              struct lighter_error *err);
+/* From now on the job cannot be published, unless its lost ranks come back. Only the
+ * first reason is kept.
+ */
+__attribute__((format(printf, 3, 4))) void
+job_doom(struct job *job, enum job_state state, const char *format, ...);
+
+/* Takes the reply, on success: answered when the streams are open.
+ * Return: 0; -EBUSY where batches are missing that the client was told of; -ENOMEM.
+ */
+int rank_open(struct rank *rank, const struct job_spec *spec, struct seat *seat,
+              struct reply *reply, struct lighter_error *err);
 void rank_free_streams(struct rank *rank);
+void rank_forget_past(struct rank *rank);
+
+/* `rank`: NULL: the job is over, and was published. */
+void job_answer_open(const struct job *job, const struct rank *rank, int64_t handle,
+                     struct reply *reply);
 
 /* Ranks that have ended and wait get this answer, and their seats are detached. */
 void job_answer_waiting(struct job *job, const struct lighter_error *error);
@@ -24,13 +37,20 @@ void job_tell_ranks(struct job *job);
 /* Something changed: is the job complete, or over? It may be freed afterwards. */
 void job_settle(struct job *job);
 
-struct job *jobs_find_live(struct jobs *jobs, const struct job_spec *spec);
+struct job *jobs_find_live(struct jobs *jobs, const char *name, const char *stage);
+struct job *jobs_find_past(struct jobs *jobs, const char *name, const char *stage);
 
 /* Begin a job of this spec's writers and policies, which move to it.
  * Return: 0; -EDQUOT, -EBUSY, -EINVAL; -ENOMEM.
  */
 int jobs_create(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
                 struct lighter_error *err);
+
+/* A past job that has a journal goes on. Return: 0; -ENOMEM. */
+int jobs_revive(struct jobs *jobs, struct job *job, struct lighter_error *err);
+
+/* Can it go on? */
+bool job_is_unfinished(const struct job *job);
 
 /* No rank is connected any more: publish, where it is not doomed, and then it is over.
  */

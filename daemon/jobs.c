@@ -1,33 +1,77 @@
 /* jobs.c - the table of jobs: how a job begins, and is over. admission.c says who may
  * open one.
  */
+#include "daemon/durable.h"
 #include "daemon/job_internal.h"
 #include "daemon/publish.h"
+#include "daemon/recovery.h"
 #include "util/error.h"
 #include "util/log.h"
 
 #include <inttypes.h>
+#include <unistd.h>
 
-void
-job_spec_done(struct job_spec *spec)
+/* ---- once a second ---- */
+
+static void
+watch_stream(struct jobs *jobs, struct stream *stream)
 {
-    for (uint32_t i = 0; i < spec->n_writers; i++)
-        writer_done(&spec->writers[i]);
-    free(spec->writers);
-    spec->writers = NULL;
-    spec->n_writers = 0;
-    policies_done(&spec->policies);
+    uint64_t waited_ms = uv_now(jobs->loop) - stream->full_since;
+
+    if (stream->full)
+        stream_retry(stream, waited_ms >= (uint64_t)jobs->settings->full_wait_s * 1000);
+}
+
+static void
+watch(struct job *job)
+{
+    for (uint32_t i = 0; i < job->world_size; i++)
+        for (uint32_t j = 0; job->ranks[i].streams && j < job->n_outputs; j++)
+            watch_stream(job->jobs, &job->ranks[i].streams[j]);
+    job_sync_if_due(job, job->jobs->settings);
+}
+
+static void
+on_tick(uv_timer_t *timer)
+{
+    struct jobs *jobs = timer->data;
+    struct job *job;
+
+    TAILQ_FOREACH (job, &jobs->live, link)
+        if (job->state == JOB_OPEN)
+            watch(job);
 }
 
 void
-jobs_init(struct jobs *jobs, uv_loop_t *loop, unsigned n_threads)
+jobs_init(struct jobs *jobs, uv_loop_t *loop, unsigned n_threads,
+          const struct settings *settings, struct state *state)
 {
-    *jobs = (struct jobs){.loop = loop, .n_threads = n_threads};
+    *jobs = (struct jobs){
+        .loop = loop, .n_threads = n_threads, .settings = settings, .state = state};
     TAILQ_INIT(&jobs->live);
     TAILQ_INIT(&jobs->past);
+    uv_timer_init(loop, &jobs->tick);
+    jobs->tick.data = jobs;
+    uv_timer_start(&jobs->tick, on_tick, 1000, 1000);
+    uv_unref((uv_handle_t *)&jobs->tick);
+}
+
+void
+jobs_stop(struct jobs *jobs)
+{
+    if (!uv_is_closing((uv_handle_t *)&jobs->tick))
+        uv_close((uv_handle_t *)&jobs->tick, NULL);
 }
 
 /* ---- memory of a job ---- */
+
+static void
+submit(struct job *job, uv_work_cb run, uv_after_work_cb after)
+{
+    job->work.data = job;
+    if (uv_queue_work(job->jobs->loop, &job->work, run, after) < 0)
+        abort(); /* only for a NULL callback: a bug of ours */
+}
 
 /* What only a live job needs. */
 static void
@@ -35,26 +79,36 @@ release(struct job *job)
 {
     for (uint32_t i = 0; job->ranks && i < job->world_size; i++) {
         rank_free_streams(&job->ranks[i]);
+        rank_forget_past(&job->ranks[i]);
         job->ranks[i].peer = peer_unref(job->ranks[i].peer);
         reply_done(&job->ranks[i].reply);
     }
     free(job->ranks);
     job->ranks = NULL;
-    policies_done(&job->policies);
     for (uint32_t i = 0; i < job->n_outputs; i++) {
         table_done(&job->outputs[i].table);
         files_done(&job->outputs[i].files);
+        free(job->outputs[i].names);
+        job->outputs[i].names = NULL;
+        job->outputs[i].n_names = job->outputs[i].names_room = 0;
     }
+    journal_close(&job->journal);
 }
 
 static void
 job_free(struct job *job)
 {
     release(job);
+    policies_done(&job->policies);
     for (uint32_t i = 0; i < job->n_outputs; i++)
         writer_done(&job->outputs[i].writer);
     free(job->outputs);
-    free(job->replaced);
+    free(job->warning);
+    if (job->replaced)
+        job_free(job->replaced);
+    free(job->request.data);
+    reply_done(&job->requester);
+    journal_done(&job->journal);
     free(job);
 }
 
@@ -67,36 +121,49 @@ jobs_done(struct jobs *jobs)
     while ((job = TAILQ_FIRST(&jobs->past))) {
         TAILQ_REMOVE(&jobs->past, job, link);
         parked_drop_all(job);
+        job_answer_flushes(job, NULL);
         job_free(job);
     }
 }
 
+static int
+make_ranks(struct job *job, struct lighter_error *err)
+{
+    job->ranks = calloc(job->world_size, sizeof *job->ranks);
+    if (!job->ranks)
+        return fail_nomem(err);
+    for (uint32_t i = 0; i < job->world_size; i++)
+        job->ranks[i] = (struct rank){.job = job, .number = i};
+    return 0;
+}
+
+/* What the spec has moves to it. */
 static struct job *
 job_new(struct jobs *jobs, struct job_spec *spec, struct lighter_error *err)
 {
     struct job *job = calloc(1, sizeof *job);
 
-    if (job) {
-        job->outputs = calloc(spec->n_writers + 1u, sizeof *job->outputs);
-        job->ranks = calloc(spec->world_size, sizeof *job->ranks);
-    }
-    if (!job || !job->outputs || !job->ranks) {
-        if (job)
-            job_free(job);
+    if (!job) {
         fail_nomem(err);
         return NULL;
     }
     STAILQ_INIT(&job->parked);
+    STAILQ_INIT(&job->flushes);
+    journal_init(&job->journal);
     job->jobs = jobs;
     job->state = JOB_PREPARING;
     job->doom = JOB_OPEN;
     job->world_size = spec->world_size;
-    job->n_outputs = spec->n_writers;
-    job->opened_at = uv_now(jobs->loop);
+    job->opened_at = job->synced_at = uv_now(jobs->loop);
     memcpy(job->name, spec->name, sizeof job->name);
     memcpy(job->stage, spec->stage, sizeof job->stage);
-    for (uint32_t i = 0; i < spec->world_size; i++)
-        job->ranks[i] = (struct rank){.job = job, .number = i};
+    job->outputs = calloc(spec->n_writers + 1u, sizeof *job->outputs);
+    if (!job->outputs || make_ranks(job, err) < 0) {
+        job_free(job);
+        fail_nomem(err);
+        return NULL;
+    }
+    job->n_outputs = spec->n_writers;
     for (uint32_t i = 0; i < spec->n_writers; i++) {
         job->outputs[i].writer = spec->writers[i]; /* moved */
         table_init(&job->outputs[i].table);
@@ -105,20 +172,95 @@ job_new(struct jobs *jobs, struct job_spec *spec, struct lighter_error *err)
     spec->n_writers = 0;
     job->policies = spec->policies; /* moved */
     spec->policies = (struct policies){0};
+    job->request = spec->request; /* moved */
+    spec->request = (struct frame){0};
     spec->moved = true;
     return job;
 }
 
 /* ---- over ---- */
 
+bool
+job_is_unfinished(const struct job *job)
+{
+    return job->has_journal && job->state != JOB_PUBLISHED;
+}
+
+static void
+after_unlink(uv_fs_t *request)
+{
+    uv_fs_req_cleanup(request);
+    free(request);
+}
+
+/* Nobody will ask for it any more. */
+static void
+drop_journal(struct job *job)
+{
+    uv_fs_t *request = malloc(sizeof *request);
+    char name[NAME_MAX + 1], path[PATH_MAX + NAME_MAX + 2];
+
+    state_journal_name(name, job->name, job->stage);
+    snprintf(path, sizeof path, "%s/%s", job->jobs->state->path, name);
+    job->has_journal = false;
+    if (request && uv_fs_unlink(job->jobs->loop, request, path, after_unlink) < 0)
+        free(request);
+}
+
+/* Of those that are finished the newest are kept. */
 static void
 forget_oldest(struct jobs *jobs)
 {
-    struct job *oldest = TAILQ_FIRST(&jobs->past);
+    struct job *job;
 
-    TAILQ_REMOVE(&jobs->past, oldest, link);
+    TAILQ_FOREACH (job, &jobs->past, link)
+        if (!job_is_unfinished(job))
+            break;
+    if (!job || jobs->n_past <= JOBS_PAST_MAX)
+        return;
+    TAILQ_REMOVE(&jobs->past, job, link);
     jobs->n_past--;
-    job_free(oldest);
+    if (job->has_journal)
+        drop_journal(job);
+    job_free(job);
+}
+
+static void
+remember(struct jobs *jobs, struct job *job)
+{
+    TAILQ_INSERT_TAIL(&jobs->past, job, link);
+    jobs->n_past++;
+    forget_oldest(jobs);
+}
+
+static void
+forget(struct jobs *jobs, struct job *job)
+{
+    TAILQ_REMOVE(&jobs->past, job, link);
+    jobs->n_past--;
+}
+
+static void
+tell_outcome(struct job *job)
+{
+    struct jobs *jobs = job->jobs;
+
+    if (job->state == JOB_PUBLISHED) {
+        job->error.code = LIGHTER_OK; /* a rank may have failed to open before */
+        jobs->n_published++;
+        job_answer_published(job);
+        job_answer_flushes(job, NULL);
+        reply_empty(&job->requester);
+        log_info("published job=%s stage=%s samples=%" PRIu64 " bytes=%" PRIu64,
+                 job->name, job->stage, job->n_samples, job->n_bytes);
+    } else {
+        jobs->n_failed++;
+        job_answer_waiting(job, &job->error);
+        job_answer_flushes(job, &job->error);
+        reply_error(&job->requester, &job->error, NULL);
+        log_warning("not published job=%s stage=%s state=%s reason=\"%s\"", job->name,
+                    job->stage, job_state_name(job), job->error.message);
+    }
 }
 
 static void
@@ -127,24 +269,16 @@ job_over(struct job *job, enum job_state state)
     struct jobs *jobs = job->jobs;
 
     job->state = state;
-    if (state == JOB_PUBLISHED) {
-        job->error.code = LIGHTER_OK; /* a rank may have failed to open before */
-        jobs->n_published++;
-        job_answer_published(job);
-        log_info("published job=%s stage=%s samples=%" PRIu64 " bytes=%" PRIu64,
-                 job->name, job->stage, job->n_samples, job->n_bytes);
-    } else {
-        jobs->n_failed++;
-        job_answer_waiting(job, &job->error);
-        log_warning("not published job=%s stage=%s state=%s reason=\"%s\"", job->name,
-                    job->stage, job_state_name(job), job->error.message);
-    }
+    job->is_revived = job->finalizing = false;
+    if (state == JOB_FAILED && !job->n_batches && !job->n_ended && job->has_journal)
+        drop_journal(job); /* nobody could even open it */
+    tell_outcome(job);
     release(job);
+    if (!job_is_unfinished(job))
+        policies_done(&job->policies);
     TAILQ_REMOVE(&jobs->live, job, link);
     jobs->n_live--;
-    TAILQ_INSERT_TAIL(&jobs->past, job, link);
-    if (++jobs->n_past > JOBS_PAST_MAX)
-        forget_oldest(jobs);
+    remember(jobs, job);
     parked_admit_all(jobs, job);
     if (jobs->n_live == 0 && jobs->on_idle)
         jobs->on_idle(jobs->data);
@@ -156,7 +290,11 @@ run_last(uv_work_t *work)
 {
     struct job *job = work->data;
 
-    job->work_result = job->doom == JOB_OPEN ? publish_run(job, &job->work_error) : 0;
+    job->work_result = 0;
+    if (job->doom == JOB_OPEN)
+        job->work_result = publish_run(job, &job->work_error);
+    if (job->doom == JOB_OPEN && job->work_result == 0 && job->n_outputs)
+        job->finish_result = recovery_finish(job, &job->work_error);
     publish_close(job);
 }
 
@@ -166,6 +304,9 @@ after_last(uv_work_t *work, int status)
     struct job *job = work->data;
 
     (void)status;
+    if (job->finish_result < 0) /* it is published all the same */
+        log_warning("forgets that it is published job=%s stage=%s reason=\"%s\"",
+                    job->name, job->stage, job->work_error.message);
     if (job->work_result < 0)
         job->error = job->work_error;
     if (job->doom != JOB_OPEN)
@@ -178,8 +319,8 @@ void
 job_finish(struct job *job)
 {
     job->state = JOB_PUBLISHING;
-    if (uv_queue_work(job->jobs->loop, &job->work, run_last, after_last) < 0)
-        abort(); /* only for a NULL callback: a bug of ours */
+    if (!job->sync) /* else that calls again */
+        submit(job, run_last, after_last);
 }
 
 void
@@ -187,60 +328,101 @@ job_settle(struct job *job)
 {
     if (job->state != JOB_OPEN || job->n_connected)
         return;
-    if (job->doom == JOB_OPEN && job->n_ended == 0 && STAILQ_EMPTY(&job->parked)) {
-        job->doom = JOB_FAILED; /* nobody could open it */
+    if (job->doom == JOB_OPEN && job->n_ended == 0 && STAILQ_EMPTY(&job->parked) &&
+        !job->finalizing) {
+        job->doom = job->is_revived ? JOB_INTERRUPTED : JOB_FAILED;
         if (job->error.code == LIGHTER_OK)
             lighter_fail(&job->error, LIGHTER_E_STATE, "nobody has opened it");
     }
-    if (job->doom != JOB_OPEN || job->n_ended == job->world_size)
+    if (job->doom != JOB_OPEN || job->n_ended == job->world_size || job->finalizing)
         job_finish(job);
 }
 
 /* ---- the beginning ---- */
+
+static int
+prepare_new(struct job *job, struct lighter_error *err)
+{
+    int r = job->n_outputs ? recovery_begin(job, err) : 0;
+
+    if (r == 0)
+        r = publish_prepare(job, err);
+    if (r == 0 && job->n_outputs)
+        r = recovery_note_places(job, err);
+    return r < 0 ? r : policies_open(&job->policies, err);
+}
+
+static int
+prepare_revived(struct job *job, struct lighter_error *err)
+{
+    int r = recovery_resume(job, err);
+
+    return r < 0 ? r : recovery_open_shards(job, job->finalizing, err);
+}
 
 static void
 run_prepare(uv_work_t *work)
 {
     struct job *job = work->data;
 
-    job->work_result = publish_prepare(job, &job->work_error);
-    if (job->work_result == 0)
-        job->work_result = policies_open(&job->policies, &job->work_error);
+    job->work_result = job->is_revived ? prepare_revived(job, &job->work_error)
+                                       : prepare_new(job, &job->work_error);
+    if (job->work_result < 0)
+        publish_close(job);
+}
+
+/* A job that could not begin leaves nothing; one that could not go on stays as it is.
+ */
+static void
+not_prepared(struct job *job)
+{
+    job->error = job->work_error;
+    if (!job->is_revived && job->has_journal)
+        drop_journal(job);
+    parked_refuse_all(job);
+    job_over(job, job->is_revived ? JOB_INTERRUPTED : JOB_FAILED);
 }
 
 static void
 after_prepare(uv_work_t *work, int status)
 {
     struct job *job = work->data;
-    struct jobs *jobs = job->jobs;
 
     (void)status;
+    if (job->replaced)
+        job_free(job->replaced);
+    job->replaced = NULL;
     if (job->work_result < 0) {
-        job->error = job->work_error;
-        parked_refuse_all(job);
-        job_over(job, JOB_FAILED);
+        not_prepared(job);
         return;
     }
     job->state = JOB_OPEN;
-    parked_admit_all(jobs, job);
+    job->synced_bytes = job->n_bytes;
+    parked_admit_all(job->jobs, job);
     job_settle(job); /* whoever wanted it may have gone meanwhile */
 }
 
 static struct job *
-find(struct job_list *list, const struct job_spec *spec)
+find(struct job_list *list, const char *name, const char *stage)
 {
     struct job *job;
 
     TAILQ_FOREACH_REVERSE (job, list, job_list, link)
-        if (strcmp(job->name, spec->name) == 0 && strcmp(job->stage, spec->stage) == 0)
+        if (strcmp(job->name, name) == 0 && (!stage || strcmp(job->stage, stage) == 0))
             return job;
     return NULL;
 }
 
 struct job *
-jobs_find_live(struct jobs *jobs, const struct job_spec *spec)
+jobs_find_live(struct jobs *jobs, const char *name, const char *stage)
 {
-    return find(&jobs->live, spec);
+    return find(&jobs->live, name, stage);
+}
+
+struct job *
+jobs_find_past(struct jobs *jobs, const char *name, const char *stage)
+{
+    return find(&jobs->past, name, stage);
 }
 
 static bool
@@ -250,21 +432,24 @@ makes_table(const struct writer *writer, const char *target)
            strcmp(writer->target, target) == 0;
 }
 
-/* Two tables of one name would write the same shards. */
 static int
-check_target(struct jobs *jobs, const struct job_spec *spec, uint32_t index,
-             struct lighter_error *err)
+check_room(const struct jobs *jobs, struct lighter_error *err)
 {
-    const struct writer *writer = &spec->writers[index];
-    struct job *job;
+    if (jobs->n_live == JOBS_LIVE_MAX)
+        return lighter_fail(err, LIGHTER_E_LIMIT, "%d jobs are live; that is the limit",
+                            JOBS_LIVE_MAX);
+    return 0;
+}
+
+/* Does a live job make this table? */
+static int
+check_free(const struct jobs *jobs, const struct writer *writer,
+           struct lighter_error *err)
+{
+    const struct job *job;
 
     if (writer->type->kind != LIGHTER_KIND_TABLE)
         return 0;
-    for (uint32_t i = 0; i < index; i++)
-        if (makes_table(&spec->writers[i], writer->target))
-            return lighter_fail(err, LIGHTER_E_PARAMS,
-                                "two writers of the job make the table '%s'",
-                                writer->target);
     TAILQ_FOREACH (job, &jobs->live, link)
         for (uint32_t i = 0; i < job->n_outputs; i++)
             if (makes_table(&job->outputs[i].writer, writer->target))
@@ -274,18 +459,50 @@ check_target(struct jobs *jobs, const struct job_spec *spec, uint32_t index,
     return 0;
 }
 
-/* A warning where what an unfinished job left is about to be removed. */
-static char *
-describe_replaced(struct jobs *jobs, const struct job_spec *spec)
+/* Two tables of one name would write the same shards. */
+static int
+check_target(struct jobs *jobs, const struct job_spec *spec, uint32_t index,
+             struct lighter_error *err)
 {
-    struct job *past = find(&jobs->past, spec);
-    char *text;
+    const struct writer *writer = &spec->writers[index];
 
-    if (!past || past->state == JOB_PUBLISHED || past->n_batches == 0)
-        return NULL;
-    if (asprintf(&text, "%s. What it left is replaced.", past->error.message) < 0)
-        return NULL;
-    return text;
+    if (writer->type->kind != LIGHTER_KIND_TABLE)
+        return 0;
+    for (uint32_t i = 0; i < index; i++)
+        if (makes_table(&spec->writers[i], writer->target))
+            return lighter_fail(err, LIGHTER_E_PARAMS,
+                                "two writers of the job make the table '%s'",
+                                writer->target);
+    return check_free(jobs, writer, err);
+}
+
+/* Its journal gets the place of an older one: an unfinished job's outputs are removed
+ * then, and who opens the new one is warned.
+ */
+static void
+replace(struct jobs *jobs, struct job *job)
+{
+    struct job *past = jobs_find_past(jobs, job->name, job->stage);
+
+    if (!past || !job->n_outputs)
+        return;
+    if (!job_is_unfinished(past)) {
+        past->has_journal = false;
+        return;
+    }
+    if (past->n_batches && asprintf(&job->warning, "%s. What it left is replaced.",
+                                    past->error.message) < 0)
+        job->warning = NULL;
+    forget(jobs, past);
+    job->replaced = past;
+}
+
+static void
+enliven(struct jobs *jobs, struct job *job)
+{
+    TAILQ_INSERT_TAIL(&jobs->live, job, link);
+    jobs->n_live++;
+    submit(job, run_prepare, after_prepare);
 }
 
 int
@@ -293,11 +510,8 @@ jobs_create(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
             struct lighter_error *err)
 {
     struct job *job;
-    int r = 0;
+    int r = check_room(jobs, err);
 
-    if (jobs->n_live == JOBS_LIVE_MAX)
-        return lighter_fail(err, LIGHTER_E_LIMIT, "%d jobs are live; that is the limit",
-                            JOBS_LIVE_MAX);
     for (uint32_t i = 0; i < spec->n_writers && r == 0; i++)
         r = check_target(jobs, spec, i, err);
     if (r < 0)
@@ -305,14 +519,113 @@ jobs_create(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
     job = job_new(jobs, spec, err);
     if (!job)
         return -ENOMEM;
-    job->replaced = describe_replaced(jobs, spec);
-    TAILQ_INSERT_TAIL(&jobs->live, job, link);
-    jobs->n_live++;
-    job->work.data = job;
-    if (uv_queue_work(jobs->loop, &job->work, run_prepare, after_prepare) < 0)
-        abort(); /* only for a NULL callback: a bug of ours */
+    replace(jobs, job);
+    enliven(jobs, job);
     *ret_job = job;
     return 0;
+}
+
+int
+jobs_revive(struct jobs *jobs, struct job *job, struct lighter_error *err)
+{
+    int r = check_room(jobs, err);
+
+    for (uint32_t i = 0; i < job->n_outputs && r == 0; i++)
+        r = check_free(jobs, &job->outputs[i].writer, err);
+    if (r == 0)
+        r = make_ranks(job, err);
+    if (r < 0)
+        return r;
+    forget(jobs, job);
+    job->state = JOB_PREPARING;
+    job->doom = JOB_OPEN;
+    job->error.code = LIGHTER_OK;
+    job->n_lost = job->n_ended = 0;
+    job->is_revived = true;
+    enliven(jobs, job);
+    return 0;
+}
+
+/* ---- what earlier daemons left ---- */
+
+struct loading {
+    struct jobs *jobs;
+    const struct registry *registry;
+};
+
+static int
+load_job(struct loading *loading, const char *name, struct job **ret_job,
+         struct lighter_error *err)
+{
+    struct job_spec spec;
+    struct message message;
+    struct job *job;
+    uint64_t id;
+    int r = recovery_peek(loading->jobs->state, name, &message, &id, err);
+
+    if (r < 0)
+        return r;
+    r = job_spec_init(&spec, loading->registry, &message, err);
+    message_done(&message);
+    if (r < 0)
+        return r;
+    job = job_new(loading->jobs, &spec, err);
+    job_spec_done(&spec);
+    if (!job)
+        return -ENOMEM;
+    job->id = id;
+    job->has_journal = true;
+    r = recovery_read(job, err);
+    if (r < 0)
+        job_free(job);
+    else
+        *ret_job = job;
+    return r;
+}
+
+/* One that every rank has ended, or that was being shown, needs nobody any more. */
+static void
+go_on_alone(struct job *job)
+{
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+
+    job->finalizing = true;
+    if (jobs_revive(job->jobs, job, &err) < 0)
+        log_error("not published job=%s stage=%s reason=\"%s\"", job->name, job->stage,
+                  err.message);
+}
+
+static int
+load(void *data, const char *name, struct lighter_error *err)
+{
+    struct loading *loading = data;
+    struct job *job;
+    bool is_ready;
+
+    if (load_job(loading, name, &job, err) < 0) {
+        log_error("left alone journal=%s reason=\"%s\"", name, err->message);
+        return 0;
+    }
+    is_ready = job->is_complete || (job->world_size && job->n_ended == job->world_size);
+    job->state = job->is_published ? JOB_PUBLISHED : JOB_INTERRUPTED;
+    if (!job->is_published)
+        lighter_fail(&job->error, LIGHTER_E_STATE,
+                     "job '%s' is not published: the daemon ended before; what was "
+                     "written stays aside",
+                     job->name);
+    release(job);
+    remember(loading->jobs, job);
+    if (!job->is_published && is_ready)
+        go_on_alone(job);
+    return 0;
+}
+
+int
+jobs_load(struct jobs *jobs, const struct registry *registry, struct lighter_error *err)
+{
+    struct loading loading = {jobs, registry};
+
+    return state_each(jobs->state, load, &loading, err);
 }
 
 /* ---- what people ask of a job ---- */
@@ -353,4 +666,93 @@ jobs_ask(struct jobs *jobs, const char *name, const struct lighter_strings *patt
     if (r == 0)
         *ret_n_matched = n_matched;
     return r;
+}
+
+/* An unfinished job of that name that nobody is connected to. */
+static int
+find_unfinished(struct jobs *jobs, const char *name, const char *stage,
+                struct job **ret_job, struct lighter_error *err)
+{
+    const struct job *live = jobs_find_live(jobs, name, stage);
+    struct job *job;
+
+    if (live)
+        return lighter_fail(err, LIGHTER_E_STATE,
+                            "job '%s' (%s) is live: %u of its ranks are connected",
+                            name, live->stage, live->n_connected);
+    TAILQ_FOREACH_REVERSE (job, &jobs->past, job_list, link)
+        if (strcmp(job->name, name) == 0 &&
+            (!stage || strcmp(job->stage, stage) == 0) && job_is_unfinished(job)) {
+            *ret_job = job;
+            return 0;
+        }
+    return lighter_fail(err, LIGHTER_E_STATE, "there is no unfinished job '%s'", name);
+}
+
+int
+jobs_finalize(struct jobs *jobs, const char *name, const char *stage,
+              struct reply *reply, struct lighter_error *err)
+{
+    struct job *job;
+    int r = find_unfinished(jobs, name, stage, &job, err);
+
+    if (r < 0)
+        return r;
+    job->finalizing = true;
+    r = jobs_revive(jobs, job, err);
+    if (r == 0)
+        job->requester = reply_take(reply);
+    return r;
+}
+
+static void
+run_discard(uv_work_t *work)
+{
+    struct job *job = work->data;
+
+    job->work_result = recovery_discard(job, &job->work_error);
+}
+
+static void
+after_discard(uv_work_t *work, int status)
+{
+    struct job *job = work->data;
+    struct jobs *jobs = job->jobs;
+
+    (void)status;
+    TAILQ_REMOVE(&jobs->live, job, link);
+    jobs->n_live--;
+    if (job->work_result < 0) {
+        reply_error(&job->requester, &job->work_error, NULL);
+        job->state = JOB_INTERRUPTED;
+        remember(jobs, job);
+    } else {
+        log_info("discarded job=%s stage=%s", job->name, job->stage);
+        reply_empty(&job->requester);
+        job->has_journal = false;
+    }
+    parked_admit_all(jobs, job);
+    if (!job->has_journal)
+        job_free(job);
+    if (jobs->n_live == 0 && jobs->on_idle)
+        jobs->on_idle(jobs->data);
+}
+
+/* Meanwhile it is live, so that nobody opens it. */
+int
+jobs_discard(struct jobs *jobs, const char *name, const char *stage,
+             struct reply *reply, struct lighter_error *err)
+{
+    struct job *job;
+    int r = find_unfinished(jobs, name, stage, &job, err);
+
+    if (r < 0)
+        return r;
+    forget(jobs, job);
+    job->state = JOB_PUBLISHING;
+    job->requester = reply_take(reply);
+    TAILQ_INSERT_TAIL(&jobs->live, job, link);
+    jobs->n_live++;
+    submit(job, run_discard, after_discard);
+    return 0;
 }

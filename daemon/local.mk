@@ -2,18 +2,18 @@
 noinst_LTLIBRARIES += liblighterd.la
 liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/background.h daemon/batch.c \
 	daemon/batch.h daemon/conn.c daemon/conn.h daemon/control.c daemon/control.h \
-	daemon/daemon.c daemon/daemon.h daemon/files.c daemon/files.h daemon/job.c \
-	daemon/job.h daemon/job_internal.h daemon/jobs.c daemon/listener.c \
+	daemon/daemon.c daemon/daemon.h daemon/durable.c daemon/durable.h daemon/files.c daemon/files.h daemon/job.c \
+	daemon/job.h daemon/job_internal.h daemon/jobs.c daemon/journal.c daemon/journal.h daemon/listener.c \
 	daemon/listener.h daemon/memory.c daemon/memory.h daemon/option.c daemon/option.h daemon/output.c daemon/output.h \
 	daemon/path.c daemon/path.h daemon/peer.c daemon/peer.h daemon/policy.c daemon/policy.h daemon/publish.c \
-	daemon/publish.h daemon/quota.h daemon/receive.c daemon/receive.h daemon/registry.c \
+	daemon/publish.h daemon/quota.h daemon/receive.c daemon/receive.h daemon/recovery.c daemon/recovery.h daemon/registry.c \
 	daemon/registry.h \
 	daemon/session.c daemon/session.h daemon/settings.c daemon/settings.h daemon/sink.c \
-	daemon/sink.h daemon/storage.c daemon/storage.h daemon/stream.c daemon/stream.h \
+	daemon/sink.h daemon/spec.c daemon/spec.h daemon/state.c daemon/state.h daemon/storage.c daemon/storage.h daemon/stream.c daemon/stream.h \
 	daemon/table.c daemon/table.h daemon/writer.c daemon/writer.h
 liblighterd_la_CPPFLAGS = $(AM_CPPFLAGS) $(UV_CFLAGS) $(MSGPACK_CFLAGS) $(JANSSON_CFLAGS) \
-	-DLIGHTERD_PLUGIN_DIR='"$(plugindir)"'
-liblighterd_la_LIBADD = libwire.la $(UV_LIBS) $(JANSSON_LIBS) -ldl
+	$(XXHASH_CFLAGS) 	-DLIGHTERD_PLUGIN_DIR='"$(plugindir)"'
+liblighterd_la_LIBADD = libwire.la $(UV_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) -ldl
 
 sbin_PROGRAMS += lighterd
 lighterd_SOURCES = daemon/main.c

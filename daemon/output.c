@@ -58,6 +58,23 @@ reserve_name(struct lighter_output *output, size_t size, struct lighter_error *e
     return 0;
 }
 
+int
+output_merge(struct lighter_output *whole, struct lighter_output *part,
+             struct lighter_error *err)
+{
+    int r = reserve_name(whole, part->names_used, err);
+
+    if (r < 0)
+        return r;
+    if (part->names_used)
+        memcpy(whole->names + whole->names_used, part->names, part->names_used);
+    whole->names_used += part->names_used;
+    whole->n_bytes += part->n_bytes;
+    part->names_used = 0;
+    part->n_bytes = 0;
+    return 0;
+}
+
 static int
 store(struct lighter_output *output, const char *name, size_t size, const char *suffix,
       struct lighter_error *err)

@@ -25,6 +25,10 @@ extern const struct lighter_services output_services;
 void output_init(struct lighter_output *output, struct files *files);
 void output_done(struct lighter_output *output);
 
+/* What `part` has stored becomes `whole`'s. Return: 0; -ENOMEM. */
+int output_merge(struct lighter_output *whole, struct lighter_output *part,
+                 struct lighter_error *err);
+
 /* The task is over: forget what it stored. */
 void output_clear(struct lighter_output *output);
 

@@ -4,10 +4,8 @@
 #include "util/error.h"
 #include "util/utf8.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/limits.h>
-#include <stdbool.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -47,6 +45,25 @@ path_make_directory(const char *path, int *ret_fd, struct lighter_error *err)
         return lighter_fail_os(err, errno, "open the directory '%s'", path);
     *ret_fd = fd;
     return 0;
+}
+
+DIR *
+path_list(int fd)
+{
+    int copy = openat(fd, ".", DIRECTORY_FLAGS);
+    DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+
+    if (!dir && copy >= 0) {
+        close(copy);
+        errno = ENOMEM;
+    }
+    return dir;
+}
+
+bool
+path_is_dot(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
 static int
@@ -144,7 +161,7 @@ remove_contents(DIR *dir, struct lighter_error *err)
     int r = 0;
 
     while (r == 0 && (entry = readdir(dir)))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+        if (!path_is_dot(entry->d_name))
             r = path_remove_tree(dirfd(dir), entry->d_name, err);
     return r;
 }

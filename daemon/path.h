@@ -9,6 +9,8 @@
 
 #include <lighter/error.h>
 
+#include <dirent.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Room for a component and its NUL. */
@@ -26,6 +28,12 @@ int path_make_directory(const char *path, int *ret_fd, struct lighter_error *err
  * Return: 0, and the caller owns *ret_fd; -ENOTDIR, -ELOOP where it is a link; -errno.
  */
 int path_enter(int fd, const char *folder, int *ret_fd, struct lighter_error *err);
+
+/* Read the directory `fd`, which stays the caller's, from its beginning. The stream is
+ * the caller's: closedir(). Return: NULL with errno.
+ */
+DIR *path_list(int fd);
+bool path_is_dot(const char *name); /* "." or ".." */
 
 /* Walk `name` (size bytes, relative, '/' between components) below `fd`, making
  * sub-folders. *ret_fd is the last component's directory, owned by the caller (a

@@ -9,6 +9,13 @@ is_table(const struct job_output *output)
     return output->writer.type->kind == LIGHTER_KIND_TABLE;
 }
 
+static void
+staging_name(const struct job *job, uint32_t index, char ret_name[PATH_LEAF_SIZE])
+{
+    snprintf(ret_name, PATH_LEAF_SIZE, ".lighterd.%s.%s.%u", job->name, job->stage,
+             index);
+}
+
 static int
 prepare_output(struct job *job, uint32_t index, struct lighter_error *err)
 {
@@ -18,10 +25,58 @@ prepare_output(struct job *job, uint32_t index, struct lighter_error *err)
     if (is_table(output))
         return table_prepare(&output->table, output->writer.target, &output->exists,
                              err);
-    snprintf(staging, sizeof staging, ".lighterd.%s.%s.%u", job->name, job->stage,
-             index);
+    staging_name(job, index, staging);
     return files_prepare(&output->files, output->writer.target, staging,
                          &output->exists, err);
+}
+
+static int
+reopen_output(struct job *job, uint32_t index, struct lighter_error *err)
+{
+    struct job_output *output = &job->outputs[index];
+    char staging[PATH_LEAF_SIZE];
+    bool unused;
+
+    if (is_table(output))
+        return table_prepare(&output->table, output->writer.target, &output->exists,
+                             err);
+    staging_name(job, index, staging);
+    return files_reopen(&output->files, output->writer.target, staging, &unused, err);
+}
+
+int
+publish_reopen(struct job *job, struct lighter_error *err)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; i < job->n_outputs && r == 0; i++)
+        r = reopen_output(job, i, err);
+    return r;
+}
+
+static int
+remove_shards(const struct job *job, const struct table *table,
+              struct lighter_error *err)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; i < job->world_size && r == 0; i++)
+        r = shard_remove(table, i, err);
+    return r;
+}
+
+int
+publish_discard(struct job *job, uint32_t index, struct lighter_error *err)
+{
+    struct job_output *output = &job->outputs[index];
+    int r = reopen_output(job, index, err);
+
+    if (r == 0)
+        r = is_table(output) ? remove_shards(job, &output->table, err)
+                             : files_discard(&output->files, err);
+    table_done(&output->table);
+    files_done(&output->files);
+    return r;
 }
 
 int
@@ -34,12 +89,18 @@ publish_prepare(struct job *job, struct lighter_error *err)
     return r;
 }
 
-/* `shards` has room for one a rank. */
-static void
+/* The shards of one output, of those ranks that have one. `shards` has room for one a
+ * rank. Return: how many.
+ */
+static uint32_t
 collect_shards(const struct job *job, uint32_t index, struct shard **shards)
 {
+    uint32_t n = 0;
+
     for (uint32_t i = 0; i < job->world_size; i++)
-        shards[i] = &job->ranks[i].streams[index].shard;
+        if (job->ranks[i].streams && *job->ranks[i].streams[index].shard.name)
+            shards[n++] = &job->ranks[i].streams[index].shard;
+    return n;
 }
 
 static int
@@ -47,11 +108,14 @@ secure_output(struct job *job, uint32_t index, struct shard **shards,
               struct lighter_error *err)
 {
     struct job_output *output = &job->outputs[index];
+    uint32_t n_shards;
 
     if (!is_table(output))
         return files_sync(&output->files, err);
-    collect_shards(job, index, shards);
-    return table_join(&output->table, shards, job->world_size, err);
+    n_shards = collect_shards(job, index, shards);
+    if (!n_shards)
+        return lighter_fail(err, LIGHTER_E_STATE, "no rank has written any of it");
+    return table_join(&output->table, shards, n_shards, err);
 }
 
 static int
@@ -62,26 +126,57 @@ show_output(struct job *job, uint32_t index, struct shard **shards,
 
     if (!is_table(output))
         return files_publish(&output->files, err);
-    collect_shards(job, index, shards);
-    return table_publish(&output->table, shards, job->world_size, err);
+    return table_publish(&output->table, shards, collect_shards(job, index, shards),
+                         err);
+}
+
+/* From here on it can only go forward: what was renamed cannot be taken back. */
+static int
+note_complete(struct job *job, struct lighter_error *err)
+{
+    struct journal_record complete = {.kind = JOURNAL_COMPLETE};
+    int r = journal_append(&job->journal, &complete, err);
+
+    if (r == 0)
+        r = journal_sync(&job->journal, err);
+    job->is_complete = r == 0;
+    return r;
+}
+
+/* Where the first half fails nothing is shown. *ret_index: whose fault it was. */
+static int
+publish_outputs(struct job *job, struct shard **shards, uint32_t *ret_index,
+                struct lighter_error *err)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; i < job->n_outputs && r == 0 && !job->is_complete; i++) {
+        *ret_index = i;
+        r = secure_output(job, i, shards, err);
+    }
+    if (r == 0 && !job->is_complete)
+        r = note_complete(job, err);
+    for (uint32_t i = 0; i < job->n_outputs && r == 0; i++) {
+        *ret_index = i;
+        r = show_output(job, i, shards, err);
+    }
+    return r;
 }
 
 int
 publish_run(struct job *job, struct lighter_error *err)
 {
     AUTO(free_bytes) struct shard **shards = calloc(job->world_size, sizeof *shards);
-    uint32_t i = 0;
-    int r = 0;
+    uint32_t index = 0;
+    int r;
 
     if (!shards)
         return fail_nomem(err);
-    for (i = 0; i < job->n_outputs && r == 0; i++)
-        r = secure_output(job, i, shards, err);
-    for (i = r < 0 ? i : 0; i < job->n_outputs && r == 0; i++)
-        r = show_output(job, i, shards, err);
-    if (r < 0)
-        error_wrap(err, r, "publish '%s'", job->outputs[i - 1].writer.target);
-    return r;
+    if (!job->n_outputs)
+        return 0;
+    r = publish_outputs(job, shards, &index, err);
+    return r < 0 ? error_wrap(err, r, "publish '%s'", job->outputs[index].writer.target)
+                 : 0;
 }
 
 void
@@ -94,4 +189,5 @@ publish_close(struct job *job)
         table_done(&job->outputs[i].table);
         files_done(&job->outputs[i].files);
     }
+    journal_close(&job->journal);
 }

@@ -155,127 +155,6 @@ handle_memory(struct session *session, struct message *message, struct reply *re
 
 /* ---- open ---- */
 
-static int
-parse_name(struct job_spec *spec, const msgpack_object *params,
-           struct lighter_error *err)
-{
-    msgpack_object_str name;
-    int r = params_required(params_string(params, "job", &name, err), "job", err);
-
-    if (r < 0)
-        return r;
-    if (name.size == 0 || name.size > JOB_NAME_MAX || name.ptr[0] == '.' ||
-        memchr(name.ptr, '/', name.size) || !utf8_printable(name.ptr, name.size))
-        return lighter_fail(
-            err, LIGHTER_E_PARAMS,
-            "'job' expects 1 to %d bytes of printable UTF-8 without '/' and "
-            "not starting with '.', got '%.*s'",
-            JOB_NAME_MAX, (int)(name.size < 120 ? name.size : 120), name.ptr);
-    memcpy(spec->name, name.ptr, name.size);
-    return 0;
-}
-
-static int
-parse_stage(struct job_spec *spec, const msgpack_object *params,
-            struct lighter_error *err)
-{
-    static const char *const stages[] = {"predict", "validate", "test", "fit"};
-    msgpack_object_str stage = {7, "predict"};
-
-    if (params_string(params, "stage", &stage, err) < 0)
-        return -EINVAL;
-    for (size_t i = 0; i < sizeof stages / sizeof *stages; i++)
-        if (params_str_is(stage, stages[i])) {
-            strcpy(spec->stage, stages[i]);
-            return 0;
-        }
-    return lighter_fail(err, LIGHTER_E_PARAMS,
-                        "'stage' expects predict, validate, test or fit, got '%.*s'",
-                        (int)(stage.size < 64 ? stage.size : 64), stage.ptr);
-}
-
-static int
-parse_ranks(struct job_spec *spec, const msgpack_object *params,
-            struct lighter_error *err)
-{
-    int64_t rank = 0, world_size = 1;
-    int r = params_int(params, "world_size", 1, JOB_WORLD_MAX, &world_size, err);
-
-    if (r >= 0)
-        r = params_int(params, "rank", 0, world_size - 1, &rank, err);
-    spec->rank = (uint32_t)rank;
-    spec->world_size = (uint32_t)world_size;
-    return r < 0 ? r : 0;
-}
-
-/* *ret_cwd is in the zone, NULL where the client brings none. */
-static int
-parse_cwd(const msgpack_object *params, msgpack_zone *zone, const char **ret_cwd,
-          struct lighter_error *err)
-{
-    msgpack_object_str cwd;
-    int r = params_string(params, "cwd", &cwd, err);
-
-    *ret_cwd = NULL;
-    if (r == PARAMS_ABSENT)
-        return 0;
-    if (r < 0)
-        return r;
-    if (cwd.size == 0 || cwd.size >= PATH_MAX || cwd.ptr[0] != '/' ||
-        !utf8_printable(cwd.ptr, cwd.size))
-        return lighter_fail(err, LIGHTER_E_PARAMS, "'cwd' expects an absolute path");
-    *ret_cwd = params_text(zone, cwd);
-    return *ret_cwd ? 0 : fail_nomem(err);
-}
-
-static int
-parse_writers(struct job_spec *spec, const struct registry *registry,
-              const msgpack_object *params, msgpack_zone *zone,
-              struct lighter_error *err)
-{
-    msgpack_object_array array;
-    const char *cwd;
-    int r = parse_cwd(params, zone, &cwd, err);
-
-    if (r == 0)
-        r = params_required(params_array(params, "writers", &array, err), "writers",
-                            err);
-    if (r < 0)
-        return r;
-    if (array.size > JOB_WRITERS_MAX || (!array.size && !spec->policies.n_items))
-        return lighter_fail(err, LIGHTER_E_PARAMS,
-                            "'writers' expects 1 to %d maps, got %u", JOB_WRITERS_MAX,
-                            array.size);
-    spec->writers = calloc(array.size + 1u, sizeof *spec->writers);
-    if (!spec->writers)
-        return fail_nomem(err);
-    for (uint32_t i = 0; i < array.size; i++) {
-        r = writer_init(&spec->writers[i], registry, cwd, &array.ptr[i], err);
-        if (r < 0)
-            return r;
-        spec->n_writers = i + 1;
-    }
-    return 0;
-}
-
-static int
-parse_spec(struct job_spec *spec, const struct registry *registry,
-           struct message *message, struct lighter_error *err)
-{
-    const msgpack_object *params = message->params;
-    int r = parse_name(spec, params, err);
-
-    if (r == 0)
-        r = parse_stage(spec, params, err);
-    if (r == 0)
-        r = parse_ranks(spec, params, err);
-    if (r == 0)
-        r = policies_init(&spec->policies, registry, params, err);
-    if (r == 0)
-        r = parse_writers(spec, registry, params, message->zone, err);
-    return r;
-}
-
 /* Seats of jobs that are over are of no use to anybody. */
 static void
 sweep_seats(struct session *session)
@@ -292,12 +171,49 @@ sweep_seats(struct session *session)
     }
 }
 
+/* The handle that the client wants, else the next one. */
+static int
+choose_handle(struct session *session, const struct job_spec *spec, int64_t *ret_handle,
+              struct lighter_error *err)
+{
+    const struct session_seat *entry;
+
+    STAILQ_FOREACH (entry, &session->seats, link)
+        if (entry->seat.handle == spec->handle)
+            return lighter_fail(err, LIGHTER_E_PARAMS,
+                                "handle %" PRId64 " is open on this connection already",
+                                spec->handle);
+    *ret_handle = spec->handle ? spec->handle : session->last_handle + 1;
+    if (*ret_handle > session->last_handle)
+        session->last_handle = *ret_handle;
+    return 0;
+}
+
+/* *ret_seat belongs to the session. */
+static int
+add_seat(struct session *session, const struct job_spec *spec, struct seat **ret_seat,
+         struct lighter_error *err)
+{
+    struct session_seat *entry = calloc(1, sizeof *entry);
+    int r = entry ? choose_handle(session, spec, &entry->seat.handle, err)
+                  : fail_nomem(err);
+
+    if (r < 0) {
+        free(entry);
+        return r;
+    }
+    STAILQ_INSERT_TAIL(&session->seats, entry, link);
+    session->n_seats++;
+    *ret_seat = &entry->seat;
+    return 0;
+}
+
 static int
 handle_open(struct session *session, struct message *message, struct reply *reply,
             struct lighter_error *err)
 {
-    struct job_spec spec = {0};
-    struct session_seat *entry;
+    struct job_spec spec;
+    struct seat *seat;
     int r;
 
     sweep_seats(session);
@@ -305,21 +221,15 @@ handle_open(struct session *session, struct message *message, struct reply *repl
         return lighter_fail(err, LIGHTER_E_LIMIT,
                             "this connection holds %d jobs; that is the limit",
                             SESSION_SEATS_MAX);
-    r = parse_spec(&spec, &session->daemon->registry, message, err);
+    r = job_spec_init(&spec, &session->daemon->registry, message, err);
+    if (r < 0)
+        return r;
+    r = add_seat(session, &spec, &seat, err);
     if (r < 0) {
         job_spec_done(&spec);
         return r;
     }
-    entry = calloc(1, sizeof *entry);
-    if (!entry) {
-        job_spec_done(&spec);
-        return fail_nomem(err);
-    }
-    entry->seat.handle = ++session->last_handle;
-    STAILQ_INSERT_TAIL(&session->seats, entry, link);
-    session->n_seats++;
-    return jobs_open(&session->daemon->jobs, &spec, &entry->seat, reply,
-                     err); /* takes */
+    return jobs_open(&session->daemon->jobs, &spec, seat, reply, err); /* takes */
 }
 
 /* ---- write, end, abort ---- */
@@ -352,6 +262,16 @@ handle_write(struct session *session, struct message *message, struct reply *rep
     int r = find_seat(session, message->params, &seat, err);
 
     return r < 0 ? r : seat_write(seat, message, session->memory, reply, err);
+}
+
+static int
+handle_flush(struct session *session, struct message *message, struct reply *reply,
+             struct lighter_error *err)
+{
+    struct seat *seat;
+    int r = find_seat(session, message->params, &seat, err);
+
+    return r < 0 ? r : seat_flush(seat, reply, err);
 }
 
 static int
@@ -416,8 +336,8 @@ find_handler(const struct message *message)
         handler *handle;
     } table[] = {{"write", handle_write}, {"step", handle_step},
                  {"open", handle_open},   {"end", handle_end},
-                 {"abort", handle_abort}, {"hello", handle_hello},
-                 {"memory", handle_memory}};
+                 {"flush", handle_flush}, {"abort", handle_abort},
+                 {"hello", handle_hello}, {"memory", handle_memory}};
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (message_is(message, table[i].method))

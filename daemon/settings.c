@@ -35,6 +35,9 @@ static const struct setting table[] = {
      "$XDG_RUNTIME_DIR/lighterd/lighterd.sock, ...)"},
     {"plugin_dir", "plugin-dir", "DIR", TEXT, AT(plugin_dir), 0, 0,
      "load the plugins (*.so) of DIR"},
+    {"state_dir", "state-dir", "DIR", TEXT, AT(state_dir), 0, 0,
+     "remember unfinished jobs below DIR (else\n"
+     "$XDG_STATE_HOME/lighterd, ...)"},
     {"log_level", "log-level", "LEVEL", TEXT, AT(log_level), 0, 0,
      "error, warning, info or debug"},
     {"threads", "threads", "N", NUMBER, AT(threads), 0, 256,
@@ -43,6 +46,14 @@ static const struct setting table[] = {
      "end after so long without clients and jobs;\n0 is never"},
     {"drain", "drain", "SECONDS", NUMBER, AT(drain_s), 0, 1 << 30,
      "how long batches may take to be written when the\ndaemon ends"},
+    {"sync_interval", "sync-interval", "SECONDS", NUMBER, AT(sync_interval_s), 0,
+     1 << 30, "bring what is written to the disk every so often;\n0 is at the end"},
+    {"sync_bytes", "sync-bytes", "N", NUMBER, AT(sync_bytes), 0, TIB,
+     "or after so many bytes of a job; 0 is no matter"},
+    {"full_wait", "full-wait", "SECONDS", NUMBER, AT(full_wait_s), 0, 1 << 30,
+     "where a disk is full, batches wait so long for\nspace; 0 is not at all"},
+    {"task_timeout", "task-timeout", "SECONDS", NUMBER, AT(task_timeout_s), 0, 1 << 30,
+     "end the daemon where a plugin takes so long over\na batch; 0 is never"},
     {"max_frame_bytes", "max-frame-bytes", "N", NUMBER, AT(max_frame_bytes), 4096,
      INT64_C(0xffffffff), "largest message"},
     {"max_client_bytes", "max-client-bytes", "N", NUMBER, AT(max_client_bytes), 4096,
@@ -75,6 +86,9 @@ settings_init(struct settings *settings, struct lighter_error *err)
     int r;
 
     *settings = (struct settings){.drain_s = 30,
+                                  .sync_interval_s = 30,
+                                  .sync_bytes = 256 * MIB,
+                                  .full_wait_s = 300,
                                   .max_frame_bytes = 256 * MIB,
                                   .max_client_bytes = 256 * MIB,
                                   .max_daemon_bytes = 1024 * MIB,
@@ -89,6 +103,7 @@ settings_done(struct settings *settings)
 {
     free(settings->socket);
     free(settings->plugin_dir);
+    free(settings->state_dir);
     free(settings->log_level);
     *settings = (struct settings){0};
 }

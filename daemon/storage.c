@@ -53,6 +53,23 @@ storage_sync(int fd, const char *name, struct lighter_error *err)
     return 0;
 }
 
+int
+storage_sync_data(int fd, const char *name, struct lighter_error *err)
+{
+    while (fdatasync(fd) < 0)
+        if (errno != EINTR)
+            return lighter_fail_os(err, errno, "sync %s", name);
+    return 0;
+}
+
+int
+storage_sync_all(int fd, struct lighter_error *err)
+{
+    if (syncfs(fd) < 0)
+        return lighter_fail_os(err, errno, "sync the staged files");
+    return 0;
+}
+
 /* copy_file_range(2) refuses some file systems and pairs of them; sendfile(2) does not.
  */
 static ssize_t

@@ -18,6 +18,12 @@ int storage_write(int fd, struct lighter_sink *sink, struct lighter_error *err);
  */
 int storage_sync(int fd, const char *name, struct lighter_error *err);
 
+/* The same with fdatasync(2): the bytes and what it takes to find them. */
+int storage_sync_data(int fd, const char *name, struct lighter_error *err);
+
+/* syncfs(2): all that was written to the file system that `fd` is on. */
+int storage_sync_all(int fd, struct lighter_error *err);
+
 /* Append [offset, end of file) of `from` to `to`, whose position is at its end. Without
  * a copy through user space where the file system can. *ret_size: bytes appended.
  * Return: 0; -errno.

@@ -8,6 +8,7 @@ static void next(struct stream *stream);
 static void
 submit(struct stream_part *part, uv_work_cb run, uv_after_work_cb after)
 {
+    part->stream->busy_since = uv_now(part->stream->setup.loop);
     /* fails only for a NULL callback: a bug of ours */
     if (uv_queue_work(part->stream->setup.loop, &part->work, run, after) < 0)
         abort();
@@ -17,6 +18,58 @@ static const struct lighter_writer *
 type_of(const struct stream *stream)
 {
     return stream->setup.writer->type;
+}
+
+static int
+record(struct stream *stream, struct journal_record *what, struct lighter_error *err)
+{
+    what->rank = stream->setup.rank;
+    what->writer = stream->setup.index;
+    return journal_append(stream->setup.journal, what, err);
+}
+
+/* ---- the past ---- */
+
+void
+stream_past_done(struct stream_past *past)
+{
+    free(past->refusals);
+    *past = (struct stream_past){0};
+}
+
+struct stream_past
+stream_take_past(struct stream *stream)
+{
+    struct stream_past past = stream->past;
+
+    stream->past = (struct stream_past){0};
+    past.seq = stream->seq;
+    past.n_samples = stream->n_samples;
+    past.n_bytes = stream->n_bytes;
+    if (stream->opened && stream->setup.table) {
+        past.has_shard = true;
+        past.header_size = stream->shard.header_size;
+    }
+    return past;
+}
+
+static const struct refusal *
+find_refusal(const struct stream_past *past, uint64_t seq)
+{
+    for (size_t i = past->n_refusals; i > 0; i--)
+        if (past->refusals[i - 1].seq == seq)
+            return &past->refusals[i - 1];
+    return NULL;
+}
+
+/* A batch that came before. */
+static void
+answer_again(struct stream *stream, struct batch *batch)
+{
+    const struct refusal *refusal = find_refusal(&stream->past, batch->view.seq);
+
+    batch_done(batch, refusal ? -EINVAL : 0, refusal ? &refusal->error : NULL,
+               type_of(stream)->name);
 }
 
 /* ---- opening ---- */
@@ -51,13 +104,22 @@ open_shard(struct stream *stream, struct lighter_error *err)
 
     if (!stream->setup.table)
         return 0;
+    if (stream->past.has_shard)
+        return shard_reopen(&stream->shard, stream->setup.table, stream->setup.rank,
+                            stream->past.header_size, stream->past.n_bytes, err);
     if (type_of(stream)->header)
         r = type_of(stream)->header(stream->state, sink, &output_services, err);
     if (r == 0)
         r = shard_open(&stream->shard, stream->setup.table, stream->setup.rank, sink,
                        err);
     sink_clear(sink);
-    return r;
+    if (r < 0)
+        return r;
+    stream->n_bytes = stream->shard.size;
+    return record(stream,
+                  &(struct journal_record){.kind = JOURNAL_SHARD,
+                                           .size = stream->shard.header_size},
+                  err);
 }
 
 static void
@@ -88,9 +150,15 @@ after_open(uv_work_t *work, int status)
 
 int
 stream_open(struct stream *stream, const struct stream_setup *setup,
-            struct lighter_error *err)
+            struct stream_past *past, struct lighter_error *err)
 {
-    *stream = (struct stream){.setup = *setup, .shard = {.fd = -1}};
+    *stream = (struct stream){.setup = *setup,
+                              .shard = {.fd = -1},
+                              .past = *past,
+                              .seq = past->seq,
+                              .n_samples = past->n_samples,
+                              .n_bytes = past->n_bytes};
+    *past = (struct stream_past){0};
     STAILQ_INIT(&stream->tasks);
     if (type_of(stream)->threads != LIGHTER_THREADS_SAMPLES)
         stream->setup.max_parts = 1;
@@ -140,20 +208,101 @@ write_samples(struct stream_part *part)
 }
 
 static void
+undo(struct stream *stream)
+{
+    for (unsigned i = 0; i < stream->n_parts; i++)
+        output_undo(&stream->parts[i].output);
+}
+
+/* The first part that failed, else the first. */
+static struct stream_part *
+verdict(struct stream *stream)
+{
+    for (unsigned i = 0; i < stream->n_parts; i++)
+        if (stream->parts[i].result < 0)
+            return &stream->parts[i];
+    return &stream->parts[0];
+}
+
+static bool
+is_full(const struct stream *stream, int r)
+{
+    return stream->setup.wait_for_space && !stream->last_try &&
+           (r == -ENOSPC || r == -EDQUOT);
+}
+
+/* All of the batch is written: the record makes it so. On failure nothing is. */
+static int
+commit(struct stream *stream, struct lighter_error *err)
+{
+    const struct lighter_batch *view = &batch_in_hand(stream)->view;
+    struct lighter_output *output = &stream->parts[0].output;
+    struct journal_record what = {.kind = JOURNAL_WRITTEN,
+                                  .seq = view->seq,
+                                  .batch_idx = view->batch_idx,
+                                  .dataloader_idx = view->dataloader_idx,
+                                  .n_samples =
+                                      stream->n_samples + stream->batch_samples};
+    int r = 0;
+
+    for (unsigned i = 1; i < stream->n_parts && r == 0; i++)
+        r = output_merge(output, &stream->parts[i].output, err);
+    what.size = stream->n_bytes + output->n_bytes;
+    what.text = output->names;
+    what.text_size = output->names_used;
+    if (r == 0)
+        r = record(stream, &what, err);
+    if (r < 0 && stream->setup.table)
+        shard_undo(&stream->shard, output->n_bytes);
+    if (r < 0)
+        undo(stream);
+    return r;
+}
+
+/* Nothing of the batch is written, and that is recorded too: whoever sends it again
+ * gets the same answer.
+ */
+static int
+refuse(struct stream *stream, struct lighter_error *error)
+{
+    struct journal_record what = {.kind = JOURNAL_REFUSED,
+                                  .seq = batch_in_hand(stream)->view.seq,
+                                  .text = error,
+                                  .text_size = offsetof(struct lighter_error, message) +
+                                               strlen(error->message) + 1};
+
+    undo(stream);
+    if (error->code == LIGHTER_OK)
+        lighter_fail(error, LIGHTER_E_INTERNAL, "the writer did not say why");
+    return record(stream, &what, NULL);
+}
+
+/* The last worker that had a part in the batch ends it. */
+static void
+conclude(struct stream *stream)
+{
+    struct stream_part *first = &stream->parts[0], *part = verdict(stream);
+
+    if (part->result == 0)
+        part->result = commit(stream, &part->error);
+    else if (!is_full(stream, part->result))
+        refuse(stream, &part->error); /* where even this fails it is tried anew */
+    else
+        undo(stream);
+    if (part != first) {
+        first->result = part->result;
+        first->error = part->error;
+    }
+}
+
+static void
 run_write(uv_work_t *work)
 {
     struct stream_part *part = work->data;
 
     part->result = write_samples(part);
-}
-
-static void
-run_undo(uv_work_t *work)
-{
-    struct stream *stream = ((struct stream_part *)work->data)->stream;
-
-    for (unsigned i = 0; i < stream->n_parts; i++)
-        output_undo(&stream->parts[i].output);
+    if (atomic_fetch_sub(&part->stream->n_running, 1) == 1)
+        conclude(part->stream);
 }
 
 static void
@@ -172,66 +321,77 @@ split(struct stream *stream)
     }
 }
 
+static int
+check_crashes(const struct stream *stream, uint64_t seq, struct lighter_error *err)
+{
+    if (stream->past.n_crashes < 2 || stream->past.crashed_seq != seq)
+        return 0;
+    return lighter_fail(err, LIGHTER_E_STATE,
+                        "lighterd died %u times of this batch, and does not try again",
+                        stream->past.n_crashes);
+}
+
 /* What is not split is written here at once, and saves a way through the pool. */
 static void
 run_check(uv_work_t *work)
 {
     struct stream_part *part = work->data;
     struct stream *stream = part->stream;
+    const struct lighter_batch *view = &batch_in_hand(stream)->view;
 
     stream->batch_samples = 0;
     part->error.code = LIGHTER_OK;
-    part->result = type_of(stream)->check(stream->state, &batch_in_hand(stream)->view,
-                                          &stream->batch_samples, &part->error);
+    part->result = check_crashes(stream, view->seq, &part->error);
+    if (part->result == 0)
+        part->result = type_of(stream)->check(stream->state, view,
+                                              &stream->batch_samples, &part->error);
     split(stream);
-    if (part->result < 0 || stream->n_parts > 1)
+    if (part->result == 0 && stream->n_parts > 1)
         return;
-    if (stream->batch_samples)
+    stream->n_parts = 1;
+    if (part->result == 0 && stream->batch_samples)
         part->result = write_samples(part);
-    if (part->result < 0)
-        run_undo(work);
-}
-
-/* The first part that failed, else the first. */
-static struct stream_part *
-verdict(struct stream *stream)
-{
-    for (unsigned i = 0; i < stream->n_parts; i++)
-        if (stream->parts[i].result < 0)
-            return &stream->parts[i];
-    return &stream->parts[0];
+    conclude(stream);
 }
 
 static void
-finish_batch(struct stream *stream)
+finish_batch(struct stream *stream, int r, const struct lighter_error *error)
 {
     struct stream_task *task = STAILQ_FIRST(&stream->tasks);
-    struct stream_part *part = verdict(stream);
-    uint64_t n_bytes = 0;
+    uint64_t n_bytes = stream->parts[0].output.n_bytes;
 
-    for (unsigned i = 0; i < stream->n_parts; i++) {
-        n_bytes += stream->parts[i].output.n_bytes;
+    for (unsigned i = 0; i < stream->n_parts; i++)
         output_clear(&stream->parts[i].output);
-    }
-    if (part->result == 0) {
+    stream->seq = task->batch->view.seq;
+    stream->last_try = false;
+    stream->full_since = 0;
+    if (r == 0) {
         stream->n_samples += stream->batch_samples;
+        stream->n_bytes += n_bytes;
         stream->setup.on_written(stream->setup.data, stream, stream->batch_samples,
                                  n_bytes);
     }
-    if (part->result < 0 && part->error.code == LIGHTER_OK)
-        lighter_fail(&part->error, LIGHTER_E_INTERNAL, "the writer did not say why");
     STAILQ_REMOVE_HEAD(&stream->tasks, link);
-    batch_done(task->batch, part->result, &part->error, type_of(stream)->name);
+    batch_done(task->batch, r, error, type_of(stream)->name);
     free(task);
     stream->busy = false;
     next(stream);
 }
 
 static void
-after_undo(uv_work_t *work, int status)
+after_batch(struct stream *stream)
 {
-    (void)status;
-    finish_batch(((struct stream_part *)work->data)->stream);
+    const struct stream_part *part = &stream->parts[0];
+
+    if (is_full(stream, part->result)) {
+        stream->full = true;
+        if (!stream->full_since) {
+            stream->full_since = uv_now(stream->setup.loop);
+            stream->setup.on_full(stream->setup.data, &part->error);
+        }
+    } else {
+        finish_batch(stream, part->result, &part->error);
+    }
 }
 
 static void
@@ -240,29 +400,39 @@ after_write(uv_work_t *work, int status)
     struct stream *stream = ((struct stream_part *)work->data)->stream;
 
     (void)status;
-    if (--stream->n_running)
-        return;
-    if (verdict(stream)->result < 0)
-        submit(&stream->parts[0], run_undo, after_undo);
-    else
-        finish_batch(stream);
+    if (++stream->n_back == stream->n_parts)
+        after_batch(stream);
 }
 
 static void
 after_check(uv_work_t *work, int status)
 {
-    struct stream_part *part = work->data;
-    struct stream *stream = part->stream;
+    struct stream *stream = ((struct stream_part *)work->data)->stream;
 
     (void)status;
-    if (part->result < 0 || stream->n_parts == 1) {
-        stream->n_parts = 1;
-        finish_batch(stream);
+    if (stream->n_parts == 1) {
+        after_batch(stream);
         return;
     }
-    stream->n_running = stream->n_parts;
+    stream->n_back = 0;
+    atomic_store(&stream->n_running, stream->n_parts);
     for (unsigned i = 0; i < stream->n_parts; i++)
         submit(&stream->parts[i], run_write, after_write);
+}
+
+static void
+begin_batch(struct stream *stream)
+{
+    stream->busy = true;
+    submit(&stream->parts[0], run_check, after_check);
+}
+
+void
+stream_retry(struct stream *stream, bool last)
+{
+    stream->full = false;
+    stream->last_try = last;
+    begin_batch(stream);
 }
 
 /* ---- the lane ---- */
@@ -270,16 +440,23 @@ after_check(uv_work_t *work, int status)
 static void
 run_close(uv_work_t *work)
 {
-    close_state(((struct stream_part *)work->data)->stream);
+    struct stream_part *part = work->data;
+    struct stream *stream = part->stream;
+
+    part->result = 0;
+    if (stream->ending && !stream->past.has_ended)
+        part->result = record(stream, &(struct journal_record){.kind = JOURNAL_ENDED},
+                              &part->error);
+    close_state(stream);
 }
 
 static void
 after_close(uv_work_t *work, int status)
 {
-    struct stream *stream = ((struct stream_part *)work->data)->stream;
+    struct stream_part *part = work->data;
 
     (void)status;
-    stream->setup.on_closed(stream->setup.data);
+    part->stream->setup.on_closed(part->stream->setup.data, part->result, &part->error);
 }
 
 /* Put the next thing there is to do into the pool. */
@@ -289,8 +466,7 @@ next(struct stream *stream)
     if (stream->busy)
         return;
     if (!STAILQ_EMPTY(&stream->tasks)) {
-        stream->busy = true;
-        submit(&stream->parts[0], run_check, after_check);
+        begin_batch(stream);
     } else if (stream->closing) {
         stream->busy = true;
         submit(&stream->parts[0], run_close, after_close);
@@ -300,8 +476,13 @@ next(struct stream *stream)
 int
 stream_push(struct stream *stream, struct batch *batch, struct lighter_error *err)
 {
-    struct stream_task *task = calloc(1, sizeof *task);
+    struct stream_task *task;
 
+    if (batch->view.seq <= stream->past.seq) {
+        answer_again(stream, batch);
+        return 0;
+    }
+    task = calloc(1, sizeof *task);
     if (!task)
         return fail_nomem(err);
     task->batch = batch;
@@ -311,9 +492,10 @@ stream_push(struct stream *stream, struct batch *batch, struct lighter_error *er
 }
 
 void
-stream_close(struct stream *stream)
+stream_close(struct stream *stream, bool ending)
 {
     stream->closing = true;
+    stream->ending = ending;
     next(stream);
 }
 
@@ -324,5 +506,6 @@ stream_done(struct stream *stream)
         output_done(&stream->parts[i].output);
     free(stream->parts);
     stream->parts = NULL;
+    stream_past_done(&stream->past);
     shard_close(&stream->shard);
 }

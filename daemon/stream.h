@@ -1,20 +1,45 @@
 /* stream.h - one rank's way into one writer: its batches, in order, through the pool.
  *
- * In: batches, on the loop thread. Out: bytes in the rank's shard or in staged files,
- * then batch_done(). At most one batch of a stream is worked on at a time; a writer
- * that may (LIGHTER_THREADS_SAMPLES) gets its samples split over several workers. All
- * functions and callbacks are called on the loop thread; the plugin runs on workers.
+ * In: batches, on the loop thread. Out: bytes in the rank's shard or in staged files, a
+ * record in the job's journal, then batch_done(), in this order. At most one batch of a
+ * stream is worked on at a time; a writer that may (LIGHTER_THREADS_SAMPLES) gets its
+ * samples split over several workers. All functions and callbacks are called on the
+ * loop thread; the plugin runs on workers.
  */
 #ifndef DAEMON_STREAM_H
 #define DAEMON_STREAM_H
 
 #include "daemon/batch.h"
+#include "daemon/journal.h"
 #include "daemon/output.h"
 #include "daemon/table.h"
 #include "daemon/writer.h"
 
+#include <stdatomic.h>
 #include <sys/queue.h>
 #include <uv.h>
+
+/* A batch of which nothing was written, and why. */
+struct refusal {
+    uint64_t seq;
+    struct lighter_error error;
+};
+
+/* What a stream has done before: under an earlier daemon, or before its client was gone
+ * and came back.
+ */
+struct stream_past {
+    bool has_shard, has_ended;
+    uint64_t seq; /* of the last batch that it is done with */
+    uint64_t n_samples, n_bytes;
+    uint64_t header_size;     /* of its shard; n_bytes is the shard's size */
+    struct refusal *refusals; /* by seq; owned */
+    size_t n_refusals;
+    uint64_t crashed_seq; /* of the batch that the daemon died of last */
+    unsigned n_crashes;   /* how often it did */
+};
+
+void stream_past_done(struct stream_past *past);
 
 /* One worker's part of the batch in hand. */
 struct stream_part {
@@ -37,42 +62,68 @@ struct stream_setup {
     const struct writer *writer;
     struct table *table; /* where the writer makes a table, else NULL */
     struct files *files; /* where it makes files, else NULL */
+    struct journal *journal;
+    uint32_t index; /* of the writer in its job */
     uint32_t rank, world_size;
-    unsigned max_parts; /* workers that one batch may use, 1 or more */
+    unsigned max_parts;  /* workers that one batch may use, 1 or more */
+    bool wait_for_space; /* a full disk makes a batch wait, not fail */
 
     void *data; /* the first argument of the callbacks */
     /* `error` is lent; r < 0: the stream is closed already */
     void (*on_open)(void *data, int r, const struct lighter_error *error);
     void (*on_written)(void *data, const struct stream *stream, uint64_t n_samples,
                        uint64_t n_bytes);
-    void (*on_closed)(void *data);
+    /* the batch in hand waits for space on its disk: stream_retry() */
+    void (*on_full)(void *data, const struct lighter_error *error);
+    /* r < 0: that no more batches come could not be recorded */
+    void (*on_closed)(void *data, int r, const struct lighter_error *error);
 };
 
 struct stream {
     struct stream_setup setup;
     void *state;                      /* the plugin's */
     struct shard shard;               /* tables; open until stream_done() */
-    uint64_t n_samples;               /* written */
+    uint64_t seq;                     /* of the last batch that it is done with */
+    uint64_t n_samples, n_bytes;      /* written */
+    struct stream_past past;          /* owned */
     STAILQ_HEAD(, stream_task) tasks; /* waiting; the first is in hand while busy */
     bool opened, busy, closing;
-    struct stream_part *parts;   /* max_parts of them; [0] does all that is not split */
-    unsigned n_parts, n_running; /* of the batch in hand */
-    uint64_t batch_samples;      /* of the batch in hand */
+    bool ending;               /* ... because no more batches come */
+    bool full;                 /* the batch in hand waits for space */
+    bool last_try;             /* ... and does not any more */
+    uint64_t busy_since;       /* uv_now(), ms */
+    uint64_t full_since;       /* likewise; 0: it has not waited */
+    struct stream_part *parts; /* max_parts of them; [0] does all that is not split */
+    unsigned n_parts;          /* of the batch in hand */
+    atomic_uint n_running;     /* of them, as workers count */
+    unsigned n_back;           /* of them, as the loop counts */
+    uint64_t batch_samples;    /* of the batch in hand */
 };
 
-/* Begin to open: on_open() follows. Return: 0; -ENOMEM, and then nothing follows. */
+/* Begin to open: on_open() follows. `past` is moved into the stream, also on failure;
+ * all zero: it is new. Return: 0; -ENOMEM, and then nothing follows.
+ */
 int stream_open(struct stream *stream, const struct stream_setup *setup,
-                struct lighter_error *err);
+                struct stream_past *past, struct lighter_error *err);
 
-/* Takes a share of the batch: batch_done() follows, once. Return: 0; -ENOMEM, and the
- * share is still the caller's.
+/* Takes a share of the batch: batch_done() follows, once. One that it has dealt with in
+ * its past is answered as it was then. Return: 0; -ENOMEM, and the share is still the
+ * caller's.
  */
 int stream_push(struct stream *stream, struct batch *batch, struct lighter_error *err);
 
-/* No more batches: on_closed() follows when those that wait are written. Not before
- * on_open() came.
+/* Try again to write the batch that waits for space. `last`: if there is still none, it
+ * has failed.
  */
-void stream_close(struct stream *stream);
+void stream_retry(struct stream *stream, bool last);
+
+/* No more batches: on_closed() follows when those that wait are written. `ending`: not
+ * now, nor later. Not before on_open() came.
+ */
+void stream_close(struct stream *stream, bool ending);
+
+/* What it has done; of a stream that is closed. Moved out of it. */
+struct stream_past stream_take_past(struct stream *stream);
 
 /* After on_closed(), or on_open() that failed: free what it holds, its shard too. */
 void stream_done(struct stream *stream);

@@ -47,9 +47,9 @@ table_prepare(struct table *table, const char *path, bool *ret_exists,
 }
 
 /* "name.csv" -> "name.tmp_rank3.csv"; "name" -> "name.tmp_rank3". */
-static int
-set_shard_name(struct shard *shard, const struct table *table, uint32_t rank,
-               struct lighter_error *err)
+int
+shard_name(struct shard *shard, const struct table *table, uint32_t rank,
+           struct lighter_error *err)
 {
     const char *dot = strrchr(table->name, '.');
     int stem =
@@ -62,40 +62,95 @@ set_shard_name(struct shard *shard, const struct table *table, uint32_t rank,
     return 0;
 }
 
-/* Emptied only when it is ours: under another path, or in another daemon, a live job
+/* It is cut only when it is ours: under another path, or in another daemon, a live job
  * may write this shard. The kernel drops the lock with the descriptor.
  */
 static int
 claim(struct shard *shard, struct lighter_error *err)
 {
-    if (flock(shard->fd, LOCK_EX | LOCK_NB) < 0)
-        return errno == EWOULDBLOCK
-                   ? lighter_fail(err, LIGHTER_E_STATE,
-                                  "the shard '%s' is being written by another job",
-                                  shard->name)
-                   : lighter_fail_os(err, errno, "lock the shard '%s'", shard->name);
-    if (ftruncate(shard->fd, 0) < 0)
-        return lighter_fail_os(err, errno, "empty the shard '%s'", shard->name);
+    if (flock(shard->fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    if (errno == EWOULDBLOCK)
+        return lighter_fail(err, LIGHTER_E_STATE,
+                            "the shard '%s' is being written by another job",
+                            shard->name);
+    return lighter_fail_os(err, errno, "lock the shard '%s'", shard->name);
+}
+
+/* Bytes beyond `size` go; the next append stands there. */
+static int
+cut_to(struct shard *shard, uint64_t size)
+{
+    if (ftruncate(shard->fd, (off_t)size) < 0 ||
+        lseek(shard->fd, (off_t)size, SEEK_SET) < 0)
+        return -errno;
+    shard->size = size;
     return 0;
+}
+
+static int
+open_claimed(struct shard *shard, const struct table *table, uint32_t rank, int flags,
+             struct lighter_error *err)
+{
+    int r = shard_name(shard, table, rank, err);
+
+    if (r < 0)
+        return r;
+    shard->fd = openat(table->directory_fd, shard->name,
+                       O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags, 0666);
+    if (shard->fd < 0)
+        return lighter_fail_os(err, errno, "open the shard '%s'", shard->name);
+    return claim(shard, err);
 }
 
 int
 shard_open(struct shard *shard, const struct table *table, uint32_t rank,
            struct lighter_sink *header, struct lighter_error *err)
 {
-    int r = set_shard_name(shard, table, rank, err);
+    int r = open_claimed(shard, table, rank, O_CREAT, err);
 
-    if (r < 0)
-        return r;
-    shard->size = 0;
-    shard->header_size = header->size;
-    shard->fd = openat(table->directory_fd, shard->name,
-                       O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (shard->fd < 0)
-        return lighter_fail_os(err, errno, "make the shard '%s'", shard->name);
-    r = claim(shard, err);
+    if (r == 0) {
+        shard->header_size = header->size;
+        r = cut_to(shard, 0);
+        if (r < 0)
+            lighter_fail_os(err, -r, "empty the shard '%s'", shard->name);
+    }
     if (r == 0)
         r = shard_append(shard, header, err);
+    if (r < 0)
+        shard_close(shard);
+    return r;
+}
+
+static int
+check_size(const struct shard *shard, uint64_t size, struct lighter_error *err)
+{
+    struct stat status;
+
+    if (fstat(shard->fd, &status) < 0)
+        return lighter_fail_os(err, errno, "look at the shard '%s'", shard->name);
+    if ((uint64_t)status.st_size >= size)
+        return 0;
+    lighter_fail(err, LIGHTER_E_STATE,
+                 "the shard '%s' has %jd bytes, but %ju were written to it",
+                 shard->name, (intmax_t)status.st_size, (uintmax_t)size);
+    return -ENODATA;
+}
+
+int
+shard_reopen(struct shard *shard, const struct table *table, uint32_t rank,
+             uint64_t header_size, uint64_t size, struct lighter_error *err)
+{
+    int r = open_claimed(shard, table, rank, 0, err);
+
+    if (r == 0)
+        r = check_size(shard, size, err);
+    if (r == 0) {
+        shard->header_size = header_size;
+        r = cut_to(shard, size);
+        if (r < 0)
+            lighter_fail_os(err, -r, "cut the shard '%s'", shard->name);
+    }
     if (r < 0)
         shard_close(shard);
     return r;
@@ -114,9 +169,8 @@ static void
 cut(struct shard *shard)
 {
     /* where even this fails the next append stands behind torn bytes: give up on it */
-    if (ftruncate(shard->fd, (off_t)shard->size) < 0 ||
-        lseek(shard->fd, (off_t)shard->size, SEEK_SET) < 0)
-        shard_close(shard);
+    if (cut_to(shard, shard->size) < 0)
+        shard->given_up = true;
 }
 
 int
@@ -125,7 +179,7 @@ shard_append(struct shard *shard, struct lighter_sink *rows, struct lighter_erro
     uint64_t size = shard->size + rows->size;
     int r;
 
-    if (shard->fd < 0)
+    if (shard->given_up)
         return lighter_fail_os(err, EIO, "the shard '%s' was given up", shard->name);
     r = storage_write(shard->fd, rows, err);
     if (r < 0) {
@@ -134,6 +188,13 @@ shard_append(struct shard *shard, struct lighter_sink *rows, struct lighter_erro
     }
     shard->size = size;
     return 0;
+}
+
+void
+shard_undo(struct shard *shard, uint64_t size)
+{
+    shard->size -= size;
+    cut(shard);
 }
 
 int
@@ -145,7 +206,7 @@ table_join(struct table *table, struct shard *const *shards, uint32_t n_shards,
     int r = 0;
 
     for (uint32_t i = 0; i < n_shards; i++)
-        if (shards[i]->fd < 0)
+        if (shards[i]->given_up)
             return lighter_fail_os(err, EIO, "the shard '%s' was given up",
                                    shards[i]->name);
     cut(first); /* an earlier attempt may have joined already */
@@ -163,6 +224,18 @@ table_join(struct table *table, struct shard *const *shards, uint32_t n_shards,
     return r;
 }
 
+/* A shard that is not open was whole before, and an earlier daemon may have come as far
+ * as to rename it. Keeps errno.
+ */
+static bool
+was_renamed(const struct table *table, const struct shard *shard)
+{
+    struct stat status;
+
+    return errno == ENOENT && shard->fd < 0 &&
+           fstatat(table->directory_fd, table->name, &status, 0) == 0;
+}
+
 int
 table_publish(struct table *table, struct shard *const *shards, uint32_t n_shards,
               struct lighter_error *err)
@@ -170,11 +243,24 @@ table_publish(struct table *table, struct shard *const *shards, uint32_t n_shard
     int r;
 
     if (renameat(table->directory_fd, shards[0]->name, table->directory_fd,
-                 table->name) < 0)
+                 table->name) < 0 &&
+        !was_renamed(table, shards[0]))
         return lighter_fail_os(err, errno, "rename '%s' to '%s'", shards[0]->name,
                                table->name);
     for (uint32_t i = 1; i < n_shards; i++)
         unlinkat(table->directory_fd, shards[i]->name, 0);
     r = storage_sync(table->directory_fd, "the directory", err);
     return r < 0 ? error_wrap(err, r, "published, durability unknown") : 0;
+}
+
+int
+shard_remove(const struct table *table, uint32_t rank, struct lighter_error *err)
+{
+    struct shard shard = {.fd = -1};
+    int r = open_claimed(&shard, table, rank, 0, err);
+
+    if (r == 0 && unlinkat(table->directory_fd, shard.name, 0) < 0)
+        r = lighter_fail_os(err, errno, "remove the shard '%s'", shard.name);
+    shard_close(&shard);
+    return r == -ENOENT ? 0 : r;
 }

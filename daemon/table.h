@@ -21,7 +21,8 @@ struct table {
 };
 
 struct shard {
-    int fd; /* -1: not open */
+    int fd;        /* -1: not open */
+    bool given_up; /* its end is not known any more */
     char name[PATH_LEAF_SIZE];
     uint64_t size;        /* bytes of committed batches, with the header */
     uint64_t header_size; /* bytes that stand once in the joined table */
@@ -41,23 +42,40 @@ int table_prepare(struct table *table, const char *path, bool *ret_exists,
  */
 int shard_open(struct shard *shard, const struct table *table, uint32_t rank,
                struct lighter_sink *header, struct lighter_error *err);
+/* The shard that an earlier daemon left, cut back to `size` bytes of committed batches.
+ * Return: 0; -EBUSY, as above; -ENODATA where it has lost some of them; -errno.
+ */
+int shard_reopen(struct shard *shard, const struct table *table, uint32_t rank,
+                 uint64_t header_size, uint64_t size, struct lighter_error *err);
 void shard_close(struct shard *shard);
+
+/* The shard's name, of a shard that is not open. Return: 0; -ENAMETOOLONG. */
+int shard_name(struct shard *shard, const struct table *table, uint32_t rank,
+               struct lighter_error *err);
 
 /* Append a batch. On failure the shard is as it was. Return: 0; -errno. */
 int shard_append(struct shard *shard, struct lighter_sink *rows,
                  struct lighter_error *err);
 
-/* The first half of publishing: shards 1, 2, ... are appended onto shard 0, without
- * their headers, and that is synced. On failure shard 0 is as it was.
- * Return: 0; -errno.
+/* Take the last `size` bytes back. */
+void shard_undo(struct shard *shard, uint64_t size);
+
+/* The first half of publishing: all other shards are appended onto the first, without
+ * their headers, and that is synced. On failure it is as it was. Return: 0; -errno.
  */
 int table_join(struct table *table, struct shard *const *shards, uint32_t n_shards,
                struct lighter_error *err);
 
-/* The second half: shard 0 gets the final name, the directory is synced, the other
- * shards are removed. Return: 0; -errno, and the table may be visible but not durable.
+/* The second half: the first shard gets the final name, unless it has it already, the
+ * directory is synced, the other shards are removed. They need not be open.
+ * Return: 0; -errno, and the table may be visible but not durable.
  */
 int table_publish(struct table *table, struct shard *const *shards, uint32_t n_shards,
                   struct lighter_error *err);
+
+/* Remove a shard, open or not. Return: 0, also where there is none; -EBUSY where
+ * somebody writes it; -errno.
+ */
+int shard_remove(const struct table *table, uint32_t rank, struct lighter_error *err);
 
 #endif

@@ -32,6 +32,12 @@ def pytest_configure(config):
     )
 
 
+@pytest.fixture(autouse=True, scope="session")
+def state_of_ours(tmp_path_factory):
+    """Daemons remember their jobs here, not in the home of whoever runs the tests."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(autouse=True)
 def end_of_patience():
     """A client may wait for a daemon for ever; a test may not."""

@@ -182,7 +182,7 @@ def test_a_killed_rank_leaves_the_job_interrupted(daemon, start_ranks, in_tmp, v
 
     assert is_gone(both[victim].process)
     assert said[0] == "StateError"
-    assert f"rank {victim} vanished" in said[1] and "shards stay" in said[1]
+    assert f"rank {victim} vanished" in said[1] and "stays aside" in said[1]
     job = daemon.until_state(name, "interrupted")
     assert f"rank {victim}" in job["error"]
     shards = {

@@ -37,6 +37,7 @@ start(void)
     free(settings.plugin_dir);
     settings.plugin_dir = strdup(getenv("PLUGIN_DIR"));
     settings.threads = 2;
+    settings.state_dir = strdup(directory);
     ck_assert_int_gt(asprintf(&settings.socket, "%s/l.sock", directory), 0);
     ck_assert_msg(daemon_init(&served, &settings, &err) == 0, "%s", err.message);
     ck_assert_int_eq(pthread_create(&thread, NULL, run, NULL), 0);

@@ -31,6 +31,8 @@ static char *directory;
 static uv_loop_t loop;
 static struct registry registry;
 static struct quota quota = {.max = 1 << 30};
+static struct settings settings;
+static struct state state;
 static struct jobs jobs;
 static struct lighter_error err;
 static struct client clients[3];
@@ -57,6 +59,34 @@ on_idle(void *data)
 }
 
 static void
+settle(void)
+{
+    ck_assert_int_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
+}
+
+static void
+start_jobs(void)
+{
+    char *path;
+
+    ck_assert_int_gt(asprintf(&path, "%s/state", directory), 0);
+    ck_assert_msg(state_open(&state, path, "/s", &err) == 0, "%s", err.message);
+    free(path);
+    ck_assert_int_eq(settings_init(&settings, &err), 0);
+    jobs_init(&jobs, &loop, 4, &settings, &state);
+}
+
+static void
+stop_jobs(void)
+{
+    jobs_stop(&jobs);
+    settle();
+    jobs_done(&jobs);
+    state_done(&state);
+    settings_done(&settings);
+}
+
+static void
 begin(void)
 {
     directory = unit_tmpdir();
@@ -64,7 +94,7 @@ begin(void)
     ck_assert_msg(getenv("PLUGIN_DIR") != NULL, "PLUGIN_DIR is set by `make check`");
     ck_assert_int_eq(registry_load(&registry, getenv("PLUGIN_DIR"), &err), 0);
     ck_assert_int_eq(uv_loop_init(&loop), 0);
-    jobs_init(&jobs, &loop, 4);
+    start_jobs();
     jobs.on_idle = on_idle;
     for (int i = 0; i < 3; i++) {
         clients[i].peer = peer_new(&quota, 1 << 30);
@@ -76,17 +106,11 @@ begin(void)
 }
 
 static void
-settle(void)
-{
-    ck_assert_int_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
-}
-
-static void
 end(void)
 {
     settle();
     ck_assert_uint_eq(quota.used, 0);
-    jobs_done(&jobs);
+    stop_jobs();
     ck_assert_int_eq(uv_loop_close(&loop), 0);
     for (int i = 0; i < 3; i++) {
         for (int id = 0; id < N_IDS; id++)
@@ -107,29 +131,27 @@ end(void)
     " 'writer_fn': 'tensor', 'name_key': 'x'}}"
 
 static uint32_t last_id;
+static const char *open_with = ""; /* more params of `open` */
 
 static int
 open_as(struct client *client, struct seat *seat, const char *name, uint32_t rank,
         uint32_t world_size, const char *writers)
 {
     struct reply reply = reply_new(client->peer, ++last_id);
-    struct job_spec spec = {.rank = rank, .world_size = world_size, .stage = "predict"};
-    msgpack_object_array array;
+    struct job_spec spec;
     struct message message;
     char *params;
     int r;
 
-    strcpy(spec.name, name);
-    ck_assert_int_gt(asprintf(&params, "{'writers': [%s]}", writers), 0);
+    ck_assert_int_gt(asprintf(&params,
+                              "{'job': '%s', 'rank': %u, 'world_size': %u, 'cwd': '%s',"
+                              " 'writers': [%s]%s}",
+                              name, rank, world_size, directory, writers, open_with),
+                     0);
     pack_request(&message, last_id, "open", params);
     free(params);
-    ck_assert_int_eq(params_array(message.params, "writers", &array, &err), 0);
-    spec.writers = calloc(array.size, sizeof *spec.writers);
-    for (uint32_t i = 0; i < array.size; i++) {
-        r = writer_init(&spec.writers[i], &registry, directory, &array.ptr[i], &err);
-        ck_assert_msg(r == 0, "%s", err.message);
-        spec.n_writers = i + 1;
-    }
+    r = job_spec_init(&spec, &registry, &message, &err);
+    ck_assert_msg(r == 0, "%s", err.message);
     message_done(&message);
     *seat = (struct seat){.handle = last_id};
     r = jobs_open(&jobs, &spec, seat, &reply, &err);
@@ -685,7 +707,7 @@ START_TEST(an_abort_publishes_nothing_and_keeps_its_reason)
     ck_assert_str_eq(last_state(), "aborted");
     ck_assert_str_eq(TAILQ_LAST(&jobs.past, job_list)->error.message,
                      "job 'job' is not published: rank 0 aborted: CUDA out of memory; "
-                     "its shards stay");
+                     "what was written stays aside");
     ck_assert(!unit_exists(directory, "p.csv"));
     expect_file("p.tmp_rank0.csv", "x\r\n1\r\n");
 }
@@ -797,7 +819,7 @@ START_TEST(a_shard_that_cannot_be_made_fails_the_open_and_can_be_tried_again)
     ck_assert_int_eq(mkdir(path, 0700), 0);
     id = begin_open(ANN, &seats[0], 0, 1, CSV ", " CSV_OF("q.csv"));
     settle();
-    expect_error(ANN, id, "os", "make the shard 'p.tmp_rank0.csv': Is a directory");
+    expect_error(ANN, id, "os", "open the shard 'p.tmp_rank0.csv': Is a directory");
     ck_assert_ptr_null(seats[0].job);
     ck_assert_uint_eq(jobs.n_live, 0);
 
@@ -820,6 +842,29 @@ limit_file_size(rlim_t size)
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
+/* One sample, of `size` times the same letter. */
+static void
+write_row(struct client *client, struct seat *seat, char letter, size_t size)
+{
+    char *outputs = malloc(size + 16);
+
+    ck_assert_ptr_nonnull(outputs);
+    memset(outputs, letter, size + 16);
+    memcpy(outputs, "{'x': ['", 8);
+    strcpy(outputs + 8 + size, "']}");
+    write_batch(client, seat, 1, outputs);
+    free(outputs);
+}
+
+static size_t
+size_of(const char *name)
+{
+    size_t size;
+
+    free(unit_read_file(directory, name, &size));
+    return size;
+}
+
 START_TEST(publishing_that_fails_leaves_the_previous_output_untouched)
 {
     uint32_t first, second;
@@ -828,9 +873,9 @@ START_TEST(publishing_that_fails_leaves_the_previous_output_untouched)
     write_file("q.csv", "old");
     open_rank(ANN, &seats[0], 0, 2, CSV_OF("q.csv") ", " CSV);
     open_rank(BOB, &seats[1], 1, 2, CSV_OF("q.csv") ", " CSV);
-    write_batch(ANN, &seats[0], 1, "{'x': [111111]}");
-    write_batch(BOB, &seats[1], 1, "{'x': [222222]}");
-    limit_file_size(12);
+    write_row(ANN, &seats[0], 'a', 3000);
+    write_row(BOB, &seats[1], 'b', 3000);
+    limit_file_size(4096); /* enough for each shard, and for the journal */
     first = begin_end(ANN, &seats[0], true);
     second = begin_end(BOB, &seats[1], true);
     settle();
@@ -841,9 +886,9 @@ START_TEST(publishing_that_fails_leaves_the_previous_output_untouched)
     ck_assert_str_eq(last_state(), "failed");
     expect_file("p.csv", "old");
     expect_file("q.csv", "old");
-    expect_file("p.tmp_rank0.csv", "x\r\n111111\r\n");
-    expect_file("p.tmp_rank1.csv", "x\r\n222222\r\n");
-    expect_file("q.tmp_rank0.csv", "x\r\n111111\r\n");
+    ck_assert_uint_eq(size_of("p.tmp_rank0.csv"), 3 + 3000 + 2);
+    ck_assert_uint_eq(size_of("p.tmp_rank1.csv"), 3 + 3000 + 2);
+    ck_assert_uint_eq(size_of("q.tmp_rank0.csv"), 3 + 3000 + 2);
 }
 END_TEST
 

@@ -1,0 +1,209 @@
+/* durable.c - see durable.h. */
+#include "daemon/durable.h"
+
+#include "daemon/job_internal.h"
+#include "daemon/storage.h"
+#include "util/error.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+struct job_flush {
+    STAILQ_ENTRY(job_flush) link;
+    struct reply reply;
+};
+
+STAILQ_HEAD(flush_list, job_flush);
+
+/* Descriptors of its own: what the job does to its shards meanwhile is no matter. */
+struct job_sync {
+    uv_work_t work;
+    struct job *job;
+    struct flush_list flushes; /* those that came before it began */
+    int *shards, *stagings;    /* owned, and so are the descriptors */
+    size_t n_shards, n_stagings;
+    int result;
+    struct lighter_error error;
+};
+
+static void
+answer_all(struct flush_list *flushes, const struct lighter_error *error)
+{
+    struct job_flush *flush;
+
+    while ((flush = STAILQ_FIRST(flushes))) {
+        STAILQ_REMOVE_HEAD(flushes, link);
+        if (error)
+            reply_error(&flush->reply, error, NULL);
+        else
+            reply_empty(&flush->reply);
+        reply_done(&flush->reply);
+        free(flush);
+    }
+}
+
+void
+job_answer_flushes(struct job *job, const struct lighter_error *error)
+{
+    struct flush_list flushes = STAILQ_HEAD_INITIALIZER(flushes);
+
+    STAILQ_CONCAT(&flushes, &job->flushes);
+    answer_all(&flushes, error);
+}
+
+static void
+sync_free(struct job_sync *sync)
+{
+    for (size_t i = 0; i < sync->n_shards; i++)
+        close(sync->shards[i]);
+    for (size_t i = 0; i < sync->n_stagings; i++)
+        close(sync->stagings[i]);
+    free(sync->shards);
+    free(sync->stagings);
+    free(sync);
+}
+
+/* ---- on a worker ---- */
+
+static int
+sync_outputs(struct job_sync *sync, struct lighter_error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < sync->n_shards && r == 0; i++)
+        r = storage_sync_data(sync->shards[i], "a shard", err);
+    for (size_t i = 0; i < sync->n_stagings && r == 0; i++)
+        r = storage_sync_all(sync->stagings[i], err);
+    return r;
+}
+
+static void
+run_sync(uv_work_t *work)
+{
+    struct job_sync *sync = work->data;
+    struct journal *journal = &sync->job->journal;
+    struct journal_record durable = {.kind = JOURNAL_DURABLE,
+                                     .size = journal_size(journal)};
+
+    sync->result = sync_outputs(sync, &sync->error);
+    if (sync->result == 0)
+        sync->result = journal_append(journal, &durable, &sync->error);
+    if (sync->result == 0)
+        sync->result = journal_sync(journal, &sync->error);
+}
+
+/* ---- on the loop ---- */
+
+static void
+after_sync(uv_work_t *work, int status)
+{
+    struct job_sync *sync = work->data;
+    struct job *job = sync->job;
+
+    (void)status;
+    job->sync = NULL;
+    if (sync->result < 0) {
+        error_wrap(&sync->error, sync->result, "job '%s' is not durable", job->name);
+        job_doom(job, JOB_FAILED, "%s", sync->error.message);
+    }
+    answer_all(&sync->flushes, sync->result < 0 ? &sync->error : NULL);
+    sync_free(sync);
+    if (job->state == JOB_PUBLISHING)
+        job_finish(job); /* it has waited for this */
+    else if (!STAILQ_EMPTY(&job->flushes))
+        job_sync(job);
+}
+
+static int
+duplicate(int *list, size_t *n, int fd)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+    if (copy < 0)
+        return -errno;
+    list[(*n)++] = copy;
+    return 0;
+}
+
+static int
+collect(struct job_sync *sync)
+{
+    struct job *job = sync->job;
+    int r = 0;
+
+    sync->shards = calloc((size_t)job->world_size * job->n_outputs + 1, sizeof(int));
+    sync->stagings = calloc(job->n_outputs + 1u, sizeof(int));
+    if (!sync->shards || !sync->stagings)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < job->n_outputs && r == 0; i++)
+        if (job->outputs[i].files.staging_fd >= 0)
+            r = duplicate(sync->stagings, &sync->n_stagings,
+                          job->outputs[i].files.staging_fd);
+    for (uint32_t i = 0; i < job->world_size; i++)
+        for (uint32_t j = 0; job->ranks[i].streams && j < job->n_outputs && r == 0; j++)
+            if (job->ranks[i].streams[j].shard.fd >= 0)
+                r = duplicate(sync->shards, &sync->n_shards,
+                              job->ranks[i].streams[j].shard.fd);
+    return r;
+}
+
+/* A rank that is opening makes its shards on a worker at this moment. */
+static bool
+is_opening(const struct job *job)
+{
+    for (uint32_t i = 0; i < job->world_size; i++)
+        if (job->ranks[i].state == RANK_OPENING)
+            return true;
+    return false;
+}
+
+void
+job_sync(struct job *job)
+{
+    struct job_sync *sync;
+
+    if (job->sync || job->state != JOB_OPEN || !job->n_outputs || is_opening(job))
+        return; /* the next second sees to it */
+    sync = calloc(1, sizeof *sync);
+    if (!sync)
+        return;
+    sync->job = job;
+    STAILQ_INIT(&sync->flushes);
+    if (collect(sync) < 0) {
+        sync_free(sync);
+        return;
+    }
+    STAILQ_CONCAT(&sync->flushes, &job->flushes);
+    job->sync = sync;
+    job->synced_at = uv_now(job->jobs->loop);
+    job->synced_bytes = job->n_bytes;
+    sync->work.data = sync;
+    if (uv_queue_work(job->jobs->loop, &sync->work, run_sync, after_sync) < 0)
+        abort(); /* only for a NULL callback: a bug of ours */
+}
+
+void
+job_sync_if_due(struct job *job, const struct settings *settings)
+{
+    uint64_t n_bytes = job->n_bytes - job->synced_bytes,
+             waited_ms = uv_now(job->jobs->loop) - job->synced_at;
+    bool is_late = settings->sync_interval_s &&
+                   waited_ms >= (uint64_t)settings->sync_interval_s * 1000;
+    bool is_much = settings->sync_bytes && n_bytes >= (uint64_t)settings->sync_bytes;
+
+    if (!STAILQ_EMPTY(&job->flushes) || (n_bytes && (is_late || is_much)))
+        job_sync(job);
+}
+
+int
+job_flush(struct job *job, struct reply *reply, struct lighter_error *err)
+{
+    struct job_flush *flush = calloc(1, sizeof *flush);
+
+    if (!flush)
+        return fail_nomem(err);
+    flush->reply = reply_take(reply);
+    STAILQ_INSERT_TAIL(&job->flushes, flush, link);
+    job_sync(job);
+    return 0;
+}

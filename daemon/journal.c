@@ -1,0 +1,304 @@
+/* journal.c - see journal.h. */
+#include "daemon/journal.h"
+
+#include "daemon/storage.h"
+#include "util/error.h"
+
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+/* What stands in the file. The text follows, padded with zeros to 8 bytes. */
+struct on_disk {
+    uint64_t checksum; /* of all that follows, the text too */
+    uint32_t text_size;
+    uint32_t kind;
+    uint32_t rank, writer;
+    uint64_t seq;
+    int64_t batch_idx, dataloader_idx;
+    uint64_t n_samples, size;
+};
+
+_Static_assert(sizeof(struct on_disk) == 64, "a record has 64 bytes");
+
+#define PADDING(size) (-(size)&7u)
+
+static const char zeros[8];
+
+/* A record as it goes into the file: head, text, padding. */
+struct image {
+    struct on_disk head;
+    struct iovec parts[3];
+    size_t size;
+};
+
+static uint64_t
+checksum_of(const struct on_disk *head, const void *text, uint64_t place)
+{
+    uint64_t seed = XXH3_64bits_withSeed(text, head->text_size, place);
+
+    return XXH3_64bits_withSeed(&head->text_size, sizeof *head - sizeof head->checksum,
+                                seed);
+}
+
+static void
+make_image(struct image *image, const struct journal_record *record, uint64_t place)
+{
+    size_t padding = PADDING(record->text_size);
+
+    image->head = (struct on_disk){.text_size = (uint32_t)record->text_size,
+                                   .kind = record->kind,
+                                   .rank = record->rank,
+                                   .writer = record->writer,
+                                   .seq = record->seq,
+                                   .batch_idx = record->batch_idx,
+                                   .dataloader_idx = record->dataloader_idx,
+                                   .n_samples = record->n_samples,
+                                   .size = record->size};
+    image->head.checksum = checksum_of(&image->head, record->text, place);
+    image->parts[0] = (struct iovec){&image->head, sizeof image->head};
+    image->parts[1] = (struct iovec){(void *)record->text, record->text_size};
+    image->parts[2] = (struct iovec){(void *)zeros, padding};
+    image->size = sizeof image->head + record->text_size + padding;
+}
+
+void
+journal_init(struct journal *journal)
+{
+    *journal = (struct journal){.fd = -1};
+    pthread_mutex_init(&journal->lock, NULL);
+}
+
+void
+journal_close(struct journal *journal)
+{
+    if (journal->fd >= 0)
+        close(journal->fd);
+    journal->fd = -1;
+}
+
+void
+journal_done(struct journal *journal)
+{
+    journal_close(journal);
+    pthread_mutex_destroy(&journal->lock);
+}
+
+/* ---- writing ---- */
+
+static int
+write_all(int fd, struct iovec *parts, int n_parts, uint64_t place,
+          struct lighter_error *err)
+{
+    while (n_parts) {
+        ssize_t n = pwritev(fd, parts, n_parts, (off_t)place);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0 && parts->iov_len)
+            return lighter_fail_os(err, n < 0 ? errno : EIO, "write the journal");
+        place += (uint64_t)n;
+        for (; n_parts && (size_t)n >= parts->iov_len; parts++, n_parts--)
+            n -= (ssize_t)parts->iov_len;
+        if (n_parts) {
+            parts->iov_base = (char *)parts->iov_base + n;
+            parts->iov_len -= (size_t)n;
+        }
+    }
+    return 0;
+}
+
+static int
+append(struct journal *journal, const struct journal_record *record,
+       struct lighter_error *err)
+{
+    struct image image;
+    int r;
+
+    if (journal->broken)
+        return lighter_fail_os(err, EIO, "the job's journal was given up");
+    make_image(&image, record, journal->size);
+    r = write_all(journal->fd, image.parts, 3, journal->size, err);
+    if (r == 0)
+        journal->size += image.size;
+    else if (ftruncate(journal->fd, (off_t)journal->size) < 0)
+        journal->broken = true; /* a torn record may stand there */
+    return r;
+}
+
+int
+journal_append(struct journal *journal, const struct journal_record *record,
+               struct lighter_error *err)
+{
+    int r;
+
+    if (record->text_size > UINT32_MAX - 8)
+        return lighter_fail_os(err, EFBIG, "a record of the journal");
+    pthread_mutex_lock(&journal->lock);
+    r = append(journal, record, err);
+    pthread_mutex_unlock(&journal->lock);
+    return r;
+}
+
+uint64_t
+journal_size(struct journal *journal)
+{
+    uint64_t size;
+
+    pthread_mutex_lock(&journal->lock);
+    size = journal->size;
+    pthread_mutex_unlock(&journal->lock);
+    return size;
+}
+
+int
+journal_sync(struct journal *journal, struct lighter_error *err)
+{
+    int r = storage_sync_data(journal->fd, "the job's journal", err);
+
+    if (r < 0) {
+        pthread_mutex_lock(&journal->lock);
+        journal->broken = true;
+        pthread_mutex_unlock(&journal->lock);
+    }
+    return r;
+}
+
+void
+journal_append_dying(const struct journal *journal, const struct journal_record *record)
+{
+    struct image image;
+
+    /* whoever holds the lock may never let go of it: another thread's record may be
+     * written over here, and its batch was not answered then */
+    make_image(&image, record, journal->size);
+    if (pwrite(journal->fd, &image.head, sizeof image.head, (off_t)journal->size) < 0)
+        return; /* there is nobody to tell */
+}
+
+static void
+name_new(char ret_name[NAME_MAX + 1], const char *name)
+{
+    snprintf(ret_name, NAME_MAX + 1, "%s.new", name);
+}
+
+int
+journal_begin(struct journal *journal, int directory, const char *name,
+              struct lighter_error *err)
+{
+    char fresh[NAME_MAX + 1];
+
+    name_new(fresh, name);
+    journal->size = 0;
+    journal->broken = false;
+    journal->fd = openat(directory, fresh,
+                         O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return journal->fd < 0 ? lighter_fail_os(err, errno, "make the journal '%s'", fresh)
+                           : 0;
+}
+
+int
+journal_replace(struct journal *journal, int directory, const char *name, bool durable,
+                struct lighter_error *err)
+{
+    char fresh[NAME_MAX + 1];
+    int r = durable ? journal_sync(journal, err) : 0;
+
+    name_new(fresh, name);
+    if (r == 0 && renameat(directory, fresh, directory, name) < 0)
+        r = lighter_fail_os(err, errno, "name the journal '%s'", name);
+    if (r == 0 && durable)
+        r = storage_sync(directory, "the state directory", err);
+    return r;
+}
+
+/* ---- reading ---- */
+
+int
+journal_open(struct journal *journal, int directory, const char *name,
+             struct lighter_error *err)
+{
+    struct stat status;
+
+    journal->fd = openat(directory, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (journal->fd < 0 || fstat(journal->fd, &status) < 0)
+        return lighter_fail_os(err, errno, "open the journal '%s'", name);
+    journal->size = (uint64_t)status.st_size;
+    return 0;
+}
+
+/* The record at `place`, NULL where no whole one is. *ret_end: where the next is. */
+static const struct on_disk *
+record_at(const uint8_t *bytes, uint64_t size, uint64_t place, uint64_t *ret_end)
+{
+    const struct on_disk *head = (const void *)(bytes + place);
+    uint64_t text_size;
+
+    if (size - place < sizeof *head)
+        return NULL;
+    text_size = (uint64_t)head->text_size + PADDING(head->text_size);
+    if (size - place - sizeof *head < text_size ||
+        checksum_of(head, head + 1, place) != head->checksum)
+        return NULL;
+    *ret_end = place + sizeof *head + text_size;
+    return head;
+}
+
+static int
+visit_all(struct journal *journal, const uint8_t *bytes, uint64_t size,
+          journal_visit *visit, void *data, struct lighter_error *err)
+{
+    const struct on_disk *head;
+    uint64_t place = 0, end;
+    int r = 0;
+
+    while (r == 0 && (head = record_at(bytes, size, place, &end))) {
+        struct journal_record record = {.kind = head->kind,
+                                        .rank = head->rank,
+                                        .writer = head->writer,
+                                        .seq = head->seq,
+                                        .batch_idx = head->batch_idx,
+                                        .dataloader_idx = head->dataloader_idx,
+                                        .n_samples = head->n_samples,
+                                        .size = head->size,
+                                        .text = head + 1,
+                                        .text_size = head->text_size};
+
+        r = visit(data, &record, end, err);
+        place = end;
+    }
+    journal->size = place;
+    return r;
+}
+
+int
+journal_read(struct journal *journal, uint64_t limit, journal_visit *visit, void *data,
+             struct lighter_error *err)
+{
+    struct stat status;
+    uint64_t size;
+    void *bytes;
+    int r;
+
+    if (fstat(journal->fd, &status) < 0)
+        return lighter_fail_os(err, errno, "read the journal");
+    size = (uint64_t)status.st_size < limit ? (uint64_t)status.st_size : limit;
+    journal->size = 0;
+    if (size == 0)
+        return 0;
+    bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, journal->fd, 0);
+    if (bytes == MAP_FAILED)
+        return lighter_fail_os(err, errno, "read the journal");
+    r = visit_all(journal, bytes, size, visit, data, err);
+    munmap(bytes, size);
+    if (r == 0 && limit == UINT64_MAX && journal->size < size &&
+        ftruncate(journal->fd, (off_t)journal->size) < 0)
+        r = lighter_fail_os(err, errno, "cut what is torn off the journal");
+    return r;
+}

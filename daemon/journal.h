@@ -1,0 +1,108 @@
+/* journal.h - what has happened to a job, in order: one file, only ever appended to.
+ *
+ * In: records, from any worker. Out: the same, read after the daemon's death, up to the
+ * first that is not whole. A record is written after the bytes that it speaks of and
+ * before the answer that follows from it: what it says is with the kernel then, and no
+ * death of a process takes it back. What a loss of power cannot take back either is
+ * said by JOURNAL_DURABLE.
+ *
+ * A journal stays on its machine: numbers are in the machine's own byte order. Each
+ * record is 64 bytes and what it has to say in words, with a checksum (XXH3) over all
+ * of it, seeded with its place in the file.
+ */
+#ifndef DAEMON_JOURNAL_H
+#define DAEMON_JOURNAL_H
+
+#include <lighter/error.h>
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Numbers are never used again for something else. */
+enum journal_kind {
+    JOURNAL_JOB = 1,       /* the first. seq: the job's id; text: the body of the `open`
+                              request that made it */
+    JOURNAL_PLACE = 2,     /* writer: its output lies on a disk that is mounted like
+                              this. seq: the mount, size: the device, batch_idx: the
+                              boot */
+    JOURNAL_SHARD = 3,     /* rank, writer: has a shard. size: bytes of its header */
+    JOURNAL_WRITTEN = 4,   /* rank, writer, seq, batch_idx, dataloader_idx: this batch.
+                              n_samples, size: the stream's, with it; text: the names
+                              of its files, each with its NUL */
+    JOURNAL_REFUSED = 5,   /* rank, writer, seq: nothing was written of it. text: a
+                              struct lighter_error */
+    JOURNAL_ENDED = 6,     /* rank, writer: no more batches come */
+    JOURNAL_DURABLE = 7,   /* size: what is recorded before this place is on the disk */
+    JOURNAL_COMPLETE = 8,  /* all outputs are whole and durable: they are to be shown */
+    JOURNAL_PUBLISHED = 9, /* they have their final names. The first, and the only one:
+                              seq, text: as of a JOURNAL_JOB; n_samples, size: the
+                              job's */
+    JOURNAL_CRASHED = 10,  /* rank, writer, seq: the daemon died of this batch */
+};
+
+struct journal_record {
+    enum journal_kind kind;
+    uint32_t rank, writer;
+    uint64_t seq;
+    int64_t batch_idx, dataloader_idx;
+    uint64_t n_samples, size;
+    const void *text; /* lent */
+    size_t text_size; /* bytes */
+};
+
+struct journal {
+    int fd;        /* -1: there is none */
+    uint64_t size; /* bytes of whole records */
+    bool broken;   /* its end is not known any more: nothing is appended */
+    pthread_mutex_t lock;
+};
+
+void journal_init(struct journal *journal);
+void journal_done(struct journal *journal);
+void journal_close(struct journal *journal);
+
+/* Begin a new one beside the old one of that name, append to it, and then let it take
+ * the old one's place, for good where it shall be `durable`. Return: 0; -errno, and
+ * journal_close() is to follow.
+ */
+int journal_begin(struct journal *journal, int directory, const char *name,
+                  struct lighter_error *err);
+int journal_replace(struct journal *journal, int directory, const char *name,
+                    bool durable, struct lighter_error *err);
+
+/* One that is there, to be read and then appended to. Return: 0; -errno. */
+int journal_open(struct journal *journal, int directory, const char *name,
+                 struct lighter_error *err);
+
+/* Called with each record and the place where the next one begins; `record->text` is
+ * lent for the call. Return: 0; < 0 ends the reading.
+ */
+typedef int journal_visit(void *data, const struct journal_record *record, uint64_t end,
+                          struct lighter_error *err);
+
+/* Read the records below `limit` (UINT64_MAX: all, and what is torn behind the last
+ * whole one is cut off).
+ * Return: 0; what `visit` gave; -errno.
+ */
+int journal_read(struct journal *journal, uint64_t limit, journal_visit *visit,
+                 void *data, struct lighter_error *err);
+
+/* Any number of workers at once. On failure the journal is as it was, or broken.
+ * Return: 0; -errno.
+ */
+int journal_append(struct journal *journal, const struct journal_record *record,
+                   struct lighter_error *err);
+
+/* Bytes of whole records, for a JOURNAL_DURABLE. Any worker. */
+uint64_t journal_size(struct journal *journal);
+
+/* All that was appended is on the disk now. A failure is final. Return: 0; -errno. */
+int journal_sync(struct journal *journal, struct lighter_error *err);
+
+/* From within the handler of a deadly signal: only write(2) is called. */
+void journal_append_dying(const struct journal *journal,
+                          const struct journal_record *record);
+
+#endif

@@ -1,0 +1,54 @@
+/* recovery.h - from a journal back to the job that it tells of.
+ *
+ * In: a job that was made of the journal's first record. Out: what each of its streams
+ * has done, so that they go on there. Runs on a worker, like publish.h, or before the
+ * loop does.
+ *
+ * After a death of the daemon alone, what was recorded is there: the kernel has it.
+ * Where the machine stopped, or an output's disk was taken away meanwhile, only what
+ * was durable is believed; the journal is cut back to that.
+ */
+#ifndef DAEMON_RECOVERY_H
+#define DAEMON_RECOVERY_H
+
+#include "daemon/job.h"
+
+/* Begin the journal of a new job. What the job of that name and stage left before, its
+ * shards and staged files too, is removed. Return: 0; -errno.
+ */
+int recovery_begin(struct job *job, struct lighter_error *err);
+
+/* Note the disks that the outputs lie on: after publish_prepare(). Return: 0; -errno.
+ */
+int recovery_note_places(struct job *job, struct lighter_error *err);
+
+/* Read the first record of the journal `name`. *ret_message is its request, parsed.
+ * Return: 0; -EPROTO where there is none; -errno.
+ */
+int recovery_peek(const struct state *state, const char *name,
+                  struct message *ret_message, uint64_t *ret_id,
+                  struct lighter_error *err);
+
+/* Fill job->ranks[].past, the job's counts, is_complete and is_published from its
+ * journal, without a look at its outputs. Return: 0; -errno.
+ */
+int recovery_read(struct job *job, struct lighter_error *err);
+
+/* The same, for a job that goes on: its outputs are opened, what was not committed is
+ * cut off and removed, and the journal is open for more. Return: 0; -ENODATA where
+ * committed bytes are missing; -errno.
+ */
+int recovery_resume(struct job *job, struct lighter_error *err);
+
+/* Open the shards of those ranks that will not come again, or of all.
+ * Return: 0; -errno.
+ */
+int recovery_open_shards(struct job *job, bool all, struct lighter_error *err);
+
+/* Remove all that an unfinished job left, and its journal. Return: 0; -errno. */
+int recovery_discard(struct job *job, struct lighter_error *err);
+
+/* It is published: the journal says no more than that. Return: 0; -errno. */
+int recovery_finish(struct job *job, struct lighter_error *err);
+
+#endif

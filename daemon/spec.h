@@ -1,0 +1,43 @@
+/* spec.h - what a rank brings to `open`: which job, which rank, and what it writes.
+ *
+ * In: the request. Out: a checked description, from which a job is made, or with which
+ * it is compared. The request's bytes stay with it: they are what a journal remembers
+ * of a job, so that what was said to one daemon can be said to the next.
+ */
+#ifndef DAEMON_SPEC_H
+#define DAEMON_SPEC_H
+
+#include "daemon/policy.h"
+#include "daemon/writer.h"
+#include "wire/message.h"
+
+#define JOB_NAME_MAX 100 /* bytes */
+#define JOB_STAGE_SIZE 16
+#define JOB_WRITERS_MAX 64
+#define JOB_WORLD_MAX 65536
+
+/* Writers, policies and request move to the job that is made of it. */
+struct job_spec {
+    char name[JOB_NAME_MAX + 1];
+    char stage[JOB_STAGE_SIZE];
+    uint32_t rank, world_size;
+    struct writer *writers; /* owned */
+    uint32_t n_writers;
+    struct policies policies; /* owned */
+    struct frame request;     /* the body of the `open`; owned */
+    bool moved;               /* the job has them now */
+
+    bool resume;       /* go on where the job was left, if it was */
+    uint64_t id;       /* of that job; 0: whichever it is */
+    uint64_t answered; /* seq of the last batch that the client knows the fate of */
+    int64_t handle;    /* what the client wants to call it; 0: the session says */
+};
+
+/* Read the request `message`, which stays the caller's.
+ * Return: 0; -EINVAL or another that option_parse() gives; -ENOMEM.
+ */
+int job_spec_init(struct job_spec *spec, const struct registry *registry,
+                  const struct message *message, struct lighter_error *err);
+void job_spec_done(struct job_spec *spec);
+
+#endif

@@ -1,0 +1,163 @@
+/* state.c - see state.h. */
+#include "daemon/state.h"
+
+#include "daemon/path.h"
+#include "util/error.h"
+#include "util/log.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+static const char suffix[] = ".journal";
+
+/* ---- where it is ---- */
+
+/* The socket's path as one component: '/' becomes '%', and '%' becomes "%%". */
+static void
+escape(char *to, size_t room, const char *path)
+{
+    size_t used = 0;
+
+    for (; *path && used + 3 < room; path++) {
+        if (*path == '%')
+            to[used++] = '%';
+        to[used++] = *path == '/' ? '%' : *path;
+    }
+    to[used] = '\0';
+}
+
+/* `format` has one %s, for `base`. Return: false where it is not set, or no path. */
+static bool
+base_from(char base[PATH_MAX], const char *variable, const char *below)
+{
+    const char *value = getenv(variable);
+
+    return value && value[0] == '/' &&
+           (size_t)snprintf(base, PATH_MAX, "%s%s", value, below) < PATH_MAX;
+}
+
+static bool
+find_base(char base[PATH_MAX])
+{
+    return base_from(base, "STATE_DIRECTORY", "") ||
+           base_from(base, "XDG_STATE_HOME", "/lighterd") ||
+           base_from(base, "HOME", "/.local/state/lighterd");
+}
+
+static int
+open_below(struct state *state, const char *base, const char *socket,
+           struct lighter_error *err)
+{
+    char host[HOST_NAME_MAX + 1] = "", folder[NAME_MAX + 1];
+    int size;
+
+    gethostname(host, sizeof host - 1);
+    escape(folder, sizeof folder, socket);
+    size = snprintf(state->path, sizeof state->path, "%s/%s/%s", base,
+                    *host ? host : "localhost", folder);
+    if ((size_t)size >= sizeof state->path)
+        return lighter_fail_os(err, ENAMETOOLONG, "the state directory below '%s'",
+                               base);
+    return path_make_directory(state->path, &state->fd, err);
+}
+
+/* Beside the socket: it may be gone with the next boot, but the daemon runs. */
+static int
+open_beside(struct state *state, const char *socket, struct lighter_error *err)
+{
+    if ((size_t)snprintf(state->path, sizeof state->path, "%s.state", socket) >=
+        sizeof state->path)
+        return lighter_fail_os(err, ENAMETOOLONG, "'%s.state'", socket);
+    return path_make_directory(state->path, &state->fd, err);
+}
+
+static int
+find_and_open(struct state *state, const char *directory, const char *socket,
+              struct lighter_error *err)
+{
+    char base[PATH_MAX];
+
+    if (directory)
+        return open_below(state, directory, socket, err);
+    if (find_base(base)) {
+        if (open_below(state, base, socket, err) == 0)
+            return 0;
+        log_warning("no state directory: %s; what is unfinished may not outlive the "
+                    "machine's next boot",
+                    err->message);
+    }
+    return open_beside(state, socket, err);
+}
+
+int
+state_open(struct state *state, const char *directory, const char *socket,
+           struct lighter_error *err)
+{
+    char absolute[PATH_MAX];
+    int r;
+
+    *state = (struct state){.fd = -1};
+    if (socket[0] != '/' && realpath(".", absolute)) {
+        strncat(absolute, "/", sizeof absolute - strlen(absolute) - 1);
+        strncat(absolute, socket, sizeof absolute - strlen(absolute) - 1);
+        socket = absolute;
+    }
+    r = find_and_open(state, directory, socket, err);
+    if (r < 0)
+        return r;
+    if (flock(state->fd, LOCK_EX | LOCK_NB) < 0) {
+        r = lighter_fail_os(err, errno, "lock the state directory '%s'", state->path);
+        close(state->fd);
+        state->fd = -1;
+    }
+    return r;
+}
+
+void
+state_done(struct state *state)
+{
+    if (state->fd < 0)
+        return;
+    rmdir(state->path); /* it stays where a journal is in it */
+    close(state->fd);
+    state->fd = -1;
+}
+
+/* ---- what is in it ---- */
+
+void
+state_journal_name(char ret_name[NAME_MAX + 1], const char *job, const char *stage)
+{
+    snprintf(ret_name, NAME_MAX + 1, "%s.%s%s", job, stage, suffix);
+}
+
+static bool
+is_journal(const char *name)
+{
+    size_t size = strlen(name);
+
+    return size > sizeof suffix - 1 &&
+           strcmp(name + size - (sizeof suffix - 1), suffix) == 0;
+}
+
+int
+state_each(const struct state *state,
+           int (*visit)(void *data, const char *name, struct lighter_error *err),
+           void *data, struct lighter_error *err)
+{
+    DIR *dir = path_list(state->fd);
+    struct dirent *entry;
+    int r = 0;
+
+    if (!dir)
+        return lighter_fail_os(err, errno, "read the state directory '%s'",
+                               state->path);
+    while (r == 0 && (entry = readdir(dir)))
+        if (is_journal(entry->d_name))
+            r = visit(data, entry->d_name, err);
+    closedir(dir);
+    return r;
+}
