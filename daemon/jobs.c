@@ -1,6 +1,7 @@
 /* jobs.c - the table of jobs: how a job begins, and is over. admission.c says who may
  * open one.
  */
+#include "daemon/crash.h"
 #include "daemon/durable.h"
 #include "daemon/job_internal.h"
 #include "daemon/publish.h"
@@ -13,13 +14,31 @@
 
 /* ---- once a second ---- */
 
+/* A worker cannot be taken away from a plugin that hangs: the daemon ends, and the next
+ * one goes on.
+ */
+static void
+end_hang(const struct stream *stream, uint64_t seq)
+{
+    const struct stream_setup *setup = &stream->setup;
+
+    log_error("a plugin hangs writer=%s target=\"%s\" rank=%u: ending, to go on anew",
+              setup->writer->type->name, setup->writer->target, setup->rank);
+    crash_note(setup->journal, setup->rank, setup->index, seq);
+    _exit(EXIT_FAILURE);
+}
+
 static void
 watch_stream(struct jobs *jobs, struct stream *stream)
 {
-    uint64_t waited_ms = uv_now(jobs->loop) - stream->full_since;
+    uint64_t full_ms = uv_now(jobs->loop) - stream->full_since,
+             limit_ms = (uint64_t)jobs->settings->full_wait_s * 1000,
+             timeout_ms = (uint64_t)jobs->settings->task_timeout_s * 1000, seq;
 
     if (stream->full)
-        stream_retry(stream, waited_ms >= (uint64_t)jobs->settings->full_wait_s * 1000);
+        stream_retry(stream, full_ms >= limit_ms);
+    else if (timeout_ms && stream_hangs(stream, timeout_ms, &seq))
+        end_hang(stream, seq);
 }
 
 static void

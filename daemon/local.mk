@@ -1,7 +1,7 @@
 # The daemon: all of it in a convenience library, so that tests link what ships.
 noinst_LTLIBRARIES += liblighterd.la
 liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/background.h daemon/batch.c \
-	daemon/batch.h daemon/conn.c daemon/conn.h daemon/control.c daemon/control.h \
+	daemon/batch.h daemon/conn.c daemon/conn.h daemon/control.c daemon/control.h daemon/crash.c daemon/crash.h \
 	daemon/daemon.c daemon/daemon.h daemon/durable.c daemon/durable.h daemon/files.c daemon/files.h daemon/job.c \
 	daemon/job.h daemon/job_internal.h daemon/jobs.c daemon/journal.c daemon/journal.h daemon/listener.c \
 	daemon/listener.h daemon/memory.c daemon/memory.h daemon/option.c daemon/option.h daemon/output.c daemon/output.h \

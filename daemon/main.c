@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "daemon/background.h"
+#include "daemon/crash.h"
 #include "daemon/daemon.h"
 #include "util/log.h"
 
@@ -75,6 +76,7 @@ main(int argc, char **argv)
     struct settings settings;
     int r;
 
+    crash_init();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is EFBIG, for its batch alone */
     r = settings_init(&settings, &err);

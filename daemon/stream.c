@@ -1,6 +1,7 @@
 /* stream.c - see stream.h. run_* are on workers, all else is on the loop thread. */
 #include "daemon/stream.h"
 
+#include "daemon/crash.h"
 #include "util/error.h"
 
 static void next(struct stream *stream);
@@ -8,7 +9,6 @@ static void next(struct stream *stream);
 static void
 submit(struct stream_part *part, uv_work_cb run, uv_after_work_cb after)
 {
-    part->stream->busy_since = uv_now(part->stream->setup.loop);
     /* fails only for a NULL callback: a bug of ours */
     if (uv_queue_work(part->stream->setup.loop, &part->work, run, after) < 0)
         abort();
@@ -18,6 +18,23 @@ static const struct lighter_writer *
 type_of(const struct stream *stream)
 {
     return stream->setup.writer->type;
+}
+
+/* From here on this worker is in the plugin. `seq`: 0 outside of a batch. */
+static void
+enter(struct stream_part *part, uint64_t seq)
+{
+    const struct stream_setup *setup = &part->stream->setup;
+
+    crash_enter(setup->journal, setup->rank, setup->index, seq);
+    atomic_store(&part->entered_at, uv_hrtime());
+}
+
+static void
+leave(struct stream_part *part)
+{
+    atomic_store(&part->entered_at, 0);
+    crash_leave();
 }
 
 static int
@@ -75,6 +92,16 @@ answer_again(struct stream *stream, struct batch *batch)
 /* ---- opening ---- */
 
 static int
+check_crashes(const struct stream *stream, uint64_t seq, struct lighter_error *err)
+{
+    if (stream->past.n_crashes < 2 || stream->past.crashed_seq != seq)
+        return 0;
+    return lighter_fail(err, LIGHTER_E_STATE,
+                        "lighterd died %u times of %s, and does not try again",
+                        stream->past.n_crashes, seq ? "this batch" : "opening this");
+}
+
+static int
 open_state(struct stream *stream, struct lighter_error *err)
 {
     struct lighter_context context = {.size = sizeof context,
@@ -128,12 +155,17 @@ run_open(uv_work_t *work)
     struct stream_part *part = work->data;
     struct stream *stream = part->stream;
 
-    part->result = open_state(stream, &part->error);
+    part->result = check_crashes(stream, 0, &part->error);
     if (part->result < 0)
         return;
-    part->result = open_shard(stream, &part->error);
-    if (part->result < 0)
-        close_state(stream);
+    enter(part, 0);
+    part->result = open_state(stream, &part->error);
+    if (part->result == 0) {
+        part->result = open_shard(stream, &part->error);
+        if (part->result < 0)
+            close_state(stream);
+    }
+    leave(part);
 }
 
 static void
@@ -300,7 +332,9 @@ run_write(uv_work_t *work)
 {
     struct stream_part *part = work->data;
 
+    enter(part, batch_in_hand(part->stream)->view.seq);
     part->result = write_samples(part);
+    leave(part);
     if (atomic_fetch_sub(&part->stream->n_running, 1) == 1)
         conclude(part->stream);
 }
@@ -321,16 +355,6 @@ split(struct stream *stream)
     }
 }
 
-static int
-check_crashes(const struct stream *stream, uint64_t seq, struct lighter_error *err)
-{
-    if (stream->past.n_crashes < 2 || stream->past.crashed_seq != seq)
-        return 0;
-    return lighter_fail(err, LIGHTER_E_STATE,
-                        "lighterd died %u times of this batch, and does not try again",
-                        stream->past.n_crashes);
-}
-
 /* What is not split is written here at once, and saves a way through the pool. */
 static void
 run_check(uv_work_t *work)
@@ -342,16 +366,18 @@ run_check(uv_work_t *work)
     stream->batch_samples = 0;
     part->error.code = LIGHTER_OK;
     part->result = check_crashes(stream, view->seq, &part->error);
+    enter(part, view->seq);
     if (part->result == 0)
         part->result = type_of(stream)->check(stream->state, view,
                                               &stream->batch_samples, &part->error);
     split(stream);
-    if (part->result == 0 && stream->n_parts > 1)
-        return;
-    stream->n_parts = 1;
-    if (part->result == 0 && stream->batch_samples)
+    if (part->result < 0)
+        stream->n_parts = 1;
+    if (part->result == 0 && stream->n_parts == 1 && stream->batch_samples)
         part->result = write_samples(part);
-    conclude(stream);
+    leave(part);
+    if (stream->n_parts == 1)
+        conclude(stream);
 }
 
 static void
@@ -489,6 +515,23 @@ stream_push(struct stream *stream, struct batch *batch, struct lighter_error *er
     STAILQ_INSERT_TAIL(&stream->tasks, task, link);
     next(stream);
     return 0;
+}
+
+bool
+stream_hangs(const struct stream *stream, uint64_t limit_ms, uint64_t *ret_seq)
+{
+    const struct stream_task *task = STAILQ_FIRST(&stream->tasks);
+    uint64_t now = uv_hrtime();
+
+    for (unsigned i = 0; i < stream->setup.max_parts; i++) {
+        uint64_t entered = atomic_load(&stream->parts[i].entered_at);
+
+        if (!entered || now < entered || now - entered < limit_ms * 1000000)
+            continue;
+        *ret_seq = stream->opened && task ? task->batch->view.seq : 0;
+        return true;
+    }
+    return false;
 }
 
 void

@@ -45,7 +45,8 @@ void stream_past_done(struct stream_past *past);
 struct stream_part {
     uv_work_t work;
     struct stream *stream;
-    uint64_t first, count; /* samples */
+    uint64_t first, count;    /* samples */
+    atomic_ullong entered_at; /* the plugin: uv_hrtime(), ns; 0: it is not there */
     struct lighter_output output;
     struct lighter_error error;
     int result;
@@ -91,7 +92,6 @@ struct stream {
     bool ending;               /* ... because no more batches come */
     bool full;                 /* the batch in hand waits for space */
     bool last_try;             /* ... and does not any more */
-    uint64_t busy_since;       /* uv_now(), ms */
     uint64_t full_since;       /* likewise; 0: it has not waited */
     struct stream_part *parts; /* max_parts of them; [0] does all that is not split */
     unsigned n_parts;          /* of the batch in hand */
@@ -116,6 +116,11 @@ int stream_push(struct stream *stream, struct batch *batch, struct lighter_error
  * has failed.
  */
 void stream_retry(struct stream *stream, bool last);
+
+/* Is a worker in the plugin for longer than `limit_ms`? *ret_seq: with which batch; 0:
+ * it opens.
+ */
+bool stream_hangs(const struct stream *stream, uint64_t limit_ms, uint64_t *ret_seq);
 
 /* No more batches: on_closed() follows when those that wait are written. `ending`: not
  * now, nor later. Not before on_open() came.
