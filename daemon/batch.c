@@ -5,10 +5,14 @@
 #include "wire/params.h"
 #include "wire/value.h"
 
+#define ZONE_CHUNK_SIZE 1024 /* of values: a batch of tensors needs no more */
+
 static void
 batch_free(struct batch *batch)
 {
-    message_done(&batch->message);
+    if (batch->zone)
+        msgpack_zone_free(batch->zone);
+    free(batch->frame.data);
     memory_unref(batch->memory);
     free(batch);
 }
@@ -44,7 +48,7 @@ parse_outputs(struct batch *batch, const msgpack_object *params, size_t *ret_use
     if (batch->memory)
         memory = (struct value_memory){batch->memory->data, batch->memory->size, 0};
     if (r == 0)
-        r = value_convert(outputs, batch->memory ? &memory : NULL, batch->message.zone,
+        r = value_convert(outputs, batch->memory ? &memory : NULL, batch->zone,
                           &batch->outputs, err);
     if (r < 0)
         return r;
@@ -60,14 +64,36 @@ parse_outputs(struct batch *batch, const msgpack_object *params, size_t *ret_use
     return 0;
 }
 
-/* The frame, and each object twice: as msgpack-c and as plugins see it. A list of small
- * numbers takes thirty times the bytes that it had on the wire.
+/* The frame and its values. A list of small numbers takes forty times the bytes that
+ * it had on the wire.
  */
 static size_t
 size_of(const struct message *message)
 {
-    return message->frame.size +
-           message->n_objects * (sizeof(msgpack_object) + sizeof(struct lighter_value));
+    return message->frame.size + message->n_objects * sizeof(struct lighter_value);
+}
+
+static int
+parse(struct batch *batch, const msgpack_object *params, size_t *ret_used,
+      struct lighter_error *err)
+{
+    int r = parse_numbers(batch, params, err);
+
+    if (r < 0)
+        return r;
+    batch->zone = msgpack_zone_new(ZONE_CHUNK_SIZE);
+    return batch->zone ? parse_outputs(batch, params, ret_used, err) : fail_nomem(err);
+}
+
+/* What is left of the message: the bytes that the values point into. Its objects go at
+ * once, so that the next message has theirs, still warm in a cache.
+ */
+static void
+take_frame(struct batch *batch, struct message *message)
+{
+    batch->frame = message->frame;
+    message->frame = (struct frame){0};
+    message_done(message);
 }
 
 int
@@ -82,19 +108,16 @@ batch_new(struct batch **ret_batch, struct message *message, struct memory *memo
         message_done(message);
         return fail_nomem(err);
     }
-    batch->message = *message;
-    *message = (struct message){0};
     batch->memory = memory_ref(memory);
     batch->view.size = sizeof batch->view;
-    r = parse_numbers(batch, batch->message.params, err);
-    if (r == 0)
-        r = parse_outputs(batch, batch->message.params, &used, err);
+    r = parse(batch, message->params, &used, err);
+    batch->charge = size_of(message) + used;
+    take_frame(batch, message);
     if (r < 0) {
         batch_free(batch);
         return r;
     }
     batch->n_waiting = n_streams;
-    batch->charge = size_of(&batch->message) + used;
     batch->reply = reply_take(reply);
     peer_charge(batch->reply.peer, batch->charge);
     *ret_batch = batch;

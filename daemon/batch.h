@@ -16,9 +16,10 @@
 struct batch {
     struct lighter_batch view; /* what plugins see */
     struct lighter_value outputs;
-    struct message message; /* owned */
-    struct memory *memory;  /* a reference, or NULL */
-    size_t charge;          /* bytes charged to reply.peer */
+    struct frame frame;    /* owned: the bytes that the values point into */
+    msgpack_zone *zone;    /* owned: the values */
+    struct memory *memory; /* a reference, or NULL */
+    size_t charge;         /* bytes charged to reply.peer */
     struct reply reply;
     unsigned n_waiting;         /* streams that are not done with it */
     const char *failed_writer;  /* type of the first that failed; NULL: none did */

@@ -225,7 +225,10 @@ handle_frames(struct conn *conn)
     return 0;
 }
 
-/* Return: 1: bytes came; 0: none are there now; < 0: the connection must end. */
+/* Return: 1: bytes came, and more may be there; 0: none are there now, or what came was
+ * less than there was room for and ended with a frame, so that asking again would
+ * mostly be in vain: poll tells; < 0: the connection must end.
+ */
 static int
 read_some(struct conn *conn)
 {
@@ -248,7 +251,9 @@ read_some(struct conn *conn)
         return -ECONNRESET; /* the peer is done */
     frame_reader_fed(&conn->reader, (size_t)n);
     r = handle_frames(conn);
-    return r < 0 ? r : 1;
+    if (r < 0)
+        return r;
+    return (size_t)n == size || frame_reader_waits(&conn->reader);
 }
 
 static void

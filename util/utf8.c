@@ -34,19 +34,27 @@ character(const uint8_t *p, size_t left)
     return size;
 }
 
-/* How many of the leading bytes are ASCII, in steps of eight. */
+static bool
+is_ascii_word(const uint8_t *p)
+{
+    uint64_t word;
+
+    memcpy(&word, p, sizeof word);
+    return !(word & UINT64_C(0x8080808080808080));
+}
+
+/* How many of the leading bytes are ASCII: all of them, or in steps of eight. The last
+ * step goes back over bytes of the one before.
+ */
 static size_t
 skip_ascii(const uint8_t *p, size_t size)
 {
-    uint64_t word;
     size_t n = 0;
 
-    for (; n + sizeof word <= size; n += sizeof word) {
-        memcpy(&word, p + n, sizeof word);
-        if (word & UINT64_C(0x8080808080808080))
-            break;
-    }
-    return n;
+    for (; n + 8 <= size; n += 8)
+        if (!is_ascii_word(p + n))
+            return n;
+    return n && is_ascii_word(p + size - 8) ? size : n;
 }
 
 bool

@@ -183,6 +183,56 @@ is_tensor(const msgpack_object *map)
     return mark && mark->type == MSGPACK_OBJECT_BOOLEAN && mark->via.boolean;
 }
 
+/* What most values are, and so without a stack frame of its own. */
+static inline int
+convert_scalar(const msgpack_object *object, struct lighter_value *ret_value,
+               struct lighter_error *err)
+{
+    ret_value->count = 0;
+    switch (object->type) {
+    case MSGPACK_OBJECT_NIL:
+        ret_value->type = LIGHTER_NIL;
+        return 0;
+    case MSGPACK_OBJECT_BOOLEAN:
+        ret_value->type = LIGHTER_BOOL;
+        ret_value->as.boolean = object->via.boolean;
+        return 0;
+    case MSGPACK_OBJECT_POSITIVE_INTEGER:
+        ret_value->type = object->via.u64 <= INT64_MAX ? LIGHTER_INT : LIGHTER_UINT;
+        ret_value->as.uinteger = object->via.u64;
+        return 0;
+    case MSGPACK_OBJECT_NEGATIVE_INTEGER:
+        ret_value->type = LIGHTER_INT;
+        ret_value->as.integer = object->via.i64;
+        return 0;
+    case MSGPACK_OBJECT_FLOAT32:
+    case MSGPACK_OBJECT_FLOAT64:
+        ret_value->type = LIGHTER_FLOAT;
+        ret_value->as.real = object->via.f64;
+        return 0;
+    case MSGPACK_OBJECT_STR:
+        if (!utf8_valid(object->via.str.ptr, object->via.str.size))
+            return lighter_fail(err, LIGHTER_E_VALUE, "a string that is not UTF-8");
+        ret_value->type = LIGHTER_STRING;
+        ret_value->as.string.data = object->via.str.ptr;
+        ret_value->as.string.size = object->via.str.size;
+        return 0;
+    case MSGPACK_OBJECT_BIN:
+        ret_value->type = LIGHTER_BYTES;
+        ret_value->as.string.data = object->via.bin.ptr;
+        ret_value->as.string.size = object->via.bin.size;
+        return 0;
+    default:
+        return lighter_fail(err, LIGHTER_E_TYPE, "an extension type");
+    }
+}
+
+static bool
+is_container(const msgpack_object *object)
+{
+    return object->type == MSGPACK_OBJECT_ARRAY || object->type == MSGPACK_OBJECT_MAP;
+}
+
 static int
 convert_list(const msgpack_object_array *array, struct value_memory *memory,
              msgpack_zone *zone, struct lighter_value *ret_value,
@@ -193,7 +243,9 @@ convert_list(const msgpack_object_array *array, struct value_memory *memory,
     int r = items ? 0 : fail_nomem(err);
 
     for (uint32_t i = 0; i < array->size && r == 0; i++)
-        r = value_convert(&array->ptr[i], memory, zone, &items[i], err);
+        r = is_container(&array->ptr[i])
+                ? value_convert(&array->ptr[i], memory, zone, &items[i], err)
+                : convert_scalar(&array->ptr[i], &items[i], err);
     *ret_value = (struct lighter_value){
         .type = LIGHTER_LIST, .count = array->size, .as.items = items};
     return r;
@@ -220,67 +272,17 @@ convert_pairs(const msgpack_object_map *map, struct value_memory *memory,
     return r;
 }
 
-static int
-convert_string(const msgpack_object *object, struct lighter_value *ret_value,
-               struct lighter_error *err)
-{
-    bool is_text = object->type == MSGPACK_OBJECT_STR;
-
-    if (is_text && !utf8_valid(object->via.str.ptr, object->via.str.size))
-        return lighter_fail(err, LIGHTER_E_VALUE, "a string that is not UTF-8");
-    *ret_value = (struct lighter_value){
-        .type = is_text ? LIGHTER_STRING : LIGHTER_BYTES,
-        .as.string = {is_text ? object->via.str.ptr : object->via.bin.ptr,
-                      is_text ? object->via.str.size : object->via.bin.size}};
-    return 0;
-}
-
-static int
-convert_uint(uint64_t value, struct lighter_value *ret_value)
-{
-    if (value <= INT64_MAX)
-        *ret_value =
-            (struct lighter_value){.type = LIGHTER_INT, .as.integer = (int64_t)value};
-    else
-        *ret_value = (struct lighter_value){.type = LIGHTER_UINT, .as.uinteger = value};
-    return 0;
-}
-
 /* Recursion is bounded: check_object() allows CHECK_MAX_DEPTH containers. */
 int
 value_convert(const msgpack_object *object, struct value_memory *memory,
               msgpack_zone *zone, struct lighter_value *ret_value,
               struct lighter_error *err)
 {
-    switch (object->type) {
-    case MSGPACK_OBJECT_NIL:
-        *ret_value = (struct lighter_value){.type = LIGHTER_NIL};
-        return 0;
-    case MSGPACK_OBJECT_BOOLEAN:
-        *ret_value = (struct lighter_value){.type = LIGHTER_BOOL,
-                                            .as.boolean = object->via.boolean};
-        return 0;
-    case MSGPACK_OBJECT_POSITIVE_INTEGER:
-        return convert_uint(object->via.u64, ret_value);
-    case MSGPACK_OBJECT_NEGATIVE_INTEGER:
-        *ret_value =
-            (struct lighter_value){.type = LIGHTER_INT, .as.integer = object->via.i64};
-        return 0;
-    case MSGPACK_OBJECT_FLOAT32:
-    case MSGPACK_OBJECT_FLOAT64:
-        *ret_value =
-            (struct lighter_value){.type = LIGHTER_FLOAT, .as.real = object->via.f64};
-        return 0;
-    case MSGPACK_OBJECT_STR:
-    case MSGPACK_OBJECT_BIN:
-        return convert_string(object, ret_value, err);
-    case MSGPACK_OBJECT_ARRAY:
+    if (object->type == MSGPACK_OBJECT_ARRAY)
         return convert_list(&object->via.array, memory, zone, ret_value, err);
-    case MSGPACK_OBJECT_MAP:
-        return is_tensor(object)
-                   ? convert_tensor(object, memory, zone, ret_value, err)
-                   : convert_pairs(&object->via.map, memory, zone, ret_value, err);
-    default:
-        return lighter_fail(err, LIGHTER_E_TYPE, "an extension type");
-    }
+    if (object->type != MSGPACK_OBJECT_MAP)
+        return convert_scalar(object, ret_value, err);
+    return is_tensor(object)
+               ? convert_tensor(object, memory, zone, ret_value, err)
+               : convert_pairs(&object->via.map, memory, zone, ret_value, err);
 }

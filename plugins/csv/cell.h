@@ -20,21 +20,25 @@ void cell_writer_init(struct cell_writer *cells,
                       struct lighter_sink *sink, bool alone);
 void cell_writer_done(struct cell_writer *cells);
 
-/* Any value as a cell. */
+/* Bytes of what stands behind a cell. */
+#define CELL_END 2
+
+/* Any value as a cell; leaves room for the cell's end. */
 int cell_put(struct cell_writer *cells, const struct lighter_value *value,
              struct lighter_error *err);
 
-/* What stands behind a cell. */
-static inline int
-cell_end(struct cell_writer *cells, bool last, struct lighter_error *err)
+/* What stands behind a cell: a comma, which row_end() takes back after the last one. */
+static inline void
+cell_end(struct cell_writer *cells)
 {
-    char *at = pytext_room(&cells->row, 2, err);
+    *cells->row.at++ = ',';
+}
 
-    if (!at)
-        return cells->row.failed;
-    memcpy(at, last ? "\r\n" : ",", 2);
-    cells->row.at = at + (last ? 2 : 1);
-    return 0;
+static inline void
+row_end(struct cell_writer *cells)
+{
+    cells->row.at[-1] = '\r';
+    *cells->row.at++ = '\n';
 }
 
 #endif

@@ -1,18 +1,29 @@
 /* column.c - see column.h. */
 #include "plugins/csv/column.h"
 
+static void
+init_tensor(struct column *column, const struct lighter_tensor *tensor)
+{
+    if (tensor->ndim <= 1)
+        column->put_element = number_element(tensor->dtype);
+    column->elements = tensor->data;
+    column->stride = tensor->ndim ? lighter_dtype_size(tensor->dtype) : 0;
+}
+
 void
 column_init(struct column *column, const struct lighter_value *value)
 {
-    const struct lighter_tensor *tensor;
-
     *column = (struct column){.value = value};
-    if (!value || value->type != LIGHTER_TENSOR || value->as.tensor.ndim > 1)
+    if (!value)
         return;
-    tensor = &value->as.tensor;
-    column->put_element = number_element(tensor->dtype);
-    column->elements = tensor->data;
-    column->stride = tensor->ndim ? lighter_dtype_size(tensor->dtype) : 0;
+    if (value->type == LIGHTER_TENSOR) {
+        init_tensor(column, &value->as.tensor);
+    } else if (value->type == LIGHTER_LIST) {
+        column->items = value->as.items;
+        column->step = 1;
+    } else {
+        column->items = value;
+    }
 }
 
 bool
@@ -32,17 +43,11 @@ column_has_length(const struct column *column, uint64_t *ret_length)
 }
 
 int
-column_put_any(const struct column *column, uint64_t row, struct cell_writer *cells,
+column_put_row(const struct column *column, uint64_t row, struct cell_writer *cells,
                struct lighter_error *err)
 {
-    const struct lighter_value *value = column->value;
     struct lighter_value item;
 
-    if (value->type == LIGHTER_LIST)
-        return cell_put(cells, &value->as.items[row], err);
-    if (value->type == LIGHTER_TENSOR && value->as.tensor.ndim) {
-        lighter_tensor_item(&value->as.tensor, row, &item);
-        return cell_put(cells, &item, err);
-    }
-    return cell_put(cells, value, err);
+    lighter_tensor_item(&column->value->as.tensor, row, &item);
+    return cell_put(cells, &item, err);
 }

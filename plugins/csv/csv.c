@@ -218,10 +218,12 @@ csv_header(void *state, struct lighter_sink *sink,
     for (size_t i = 0; r == 0 && i < csv->n_keys; i++) {
         r = cell_put(&cells, &csv->keys[i], err);
         if (r == 0)
-            r = cell_end(&cells, i + 1 == csv->n_keys, err);
+            cell_end(&cells);
     }
-    if (r == 0)
+    if (r == 0) {
+        row_end(&cells);
         pytext_flush(&cells.row);
+    }
     cell_writer_done(&cells);
     return r;
 }
@@ -234,11 +236,11 @@ put_row(const struct csv *csv, uint64_t row, struct cell_writer *cells,
 
     for (size_t i = 0; i < csv->n_keys; i++) {
         r = column_put(&csv->columns[i], row, cells, err);
-        if (r == 0)
-            r = cell_end(cells, i + 1 == csv->n_keys, err);
         if (r < 0)
             return lighter_fail_at(err, row, r);
+        cell_end(cells);
     }
+    row_end(cells);
     return 0;
 }
 

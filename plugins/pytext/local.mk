@@ -4,6 +4,7 @@
 noinst_LTLIBRARIES += libpytext.la
 libpytext_la_SOURCES = \
 	plugins/pytext/number.c plugins/pytext/number.h \
+	plugins/pytext/ordinary.c plugins/pytext/ordinary.h \
 	plugins/pytext/pytext.c plugins/pytext/pytext.h \
 	plugins/pytext/room.c \
 	plugins/pytext/shortest.cc plugins/pytext/shortest.h

@@ -1,6 +1,7 @@
 /* number.c - see number.h. */
 #include "plugins/pytext/number.h"
 
+#include "plugins/pytext/ordinary.h"
 #include "plugins/pytext/shortest.h"
 
 #include <endian.h>
@@ -163,7 +164,9 @@ put_float(char *at, double value, const char *plus, const char *whole_end)
 char *
 number_put_float(char *at, double value)
 {
-    return put_float(at, value, "", ".0");
+    char *end = put_ordinary(at, value);
+
+    return end ? end : put_float(at, value, "", ".0");
 }
 
 /* "2j" where the real part is +0, else "(1+2j)" */

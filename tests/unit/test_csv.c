@@ -209,6 +209,30 @@ START_TEST(cells_are_quoted_only_where_they_must)
 }
 END_TEST
 
+/* One cell of `size` letters, but for `c` at `at`. */
+static void
+expect_letters_and(char c, size_t at, size_t size, bool is_quoted)
+{
+    char text[48], expected[64];
+
+    memset(text, 'a', size);
+    text[at] = c;
+    text[size] = '\0';
+    snprintf(expected, sizeof expected, is_quoted ? "\"%s\"\r\n" : "%s\r\n", text);
+    EXPECT_ROWS("a", OUTPUTS(S("a"), LIST(S(text))), expected);
+}
+
+START_TEST(what_asks_for_quotes_is_found_wherever_it_stands)
+{
+    for (size_t size = 1; size < 32; size++)
+        for (size_t at = 0; at < size; at++)
+            for (int c = 1; c < 128; c++)
+                if (c != '"')
+                    expect_letters_and((char)c, at, size,
+                                       c == ',' || c == '\r' || c == '\n');
+}
+END_TEST
+
 START_TEST(unicode_passes_as_it_is)
 {
     EXPECT_ROWS("a",
@@ -610,6 +634,7 @@ main(void)
     tcase_add_test(cells, lists_give_a_cell_a_row);
     tcase_add_test(cells, text_is_never_retyped);
     tcase_add_test(cells, cells_are_quoted_only_where_they_must);
+    tcase_add_test(cells, what_asks_for_quotes_is_found_wherever_it_stands);
     tcase_add_test(cells, unicode_passes_as_it_is);
     tcase_add_test(cells, a_string_may_hold_a_nul);
     tcase_add_test(cells, nothing_is_an_empty_cell);

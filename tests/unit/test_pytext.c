@@ -157,6 +157,54 @@ START_TEST(floats_of_all_bit_patterns_read_back)
 }
 END_TEST
 
+/* repr() the slow way: from C's correctly rounded digits, as few as read back. Not so
+ * for a power of two below 2^-21, of which the gaps on both sides differ.
+ */
+static void
+slow_repr(char text[64], double value)
+{
+    int n_digits = 0, exponent, decimals;
+
+    do
+        snprintf(text, 64, "%.*e", n_digits++, value);
+    while (strtod(text, NULL) != value);
+    exponent = atoi(strchr(text, 'e') + 1);
+    decimals = n_digits - 1 - exponent;
+    if (exponent >= -4 && exponent < 16)
+        snprintf(text, 64, "%.*f", decimals > 0 ? decimals : 1, value);
+}
+
+/* A mantissa of 52 bits: any; a float32's; of few bits; beside a power of two. */
+static uint64_t
+pick_mantissa(int kind, uint64_t bits)
+{
+    static const uint64_t masks[] = {0xfffffffffffff, 0xfffffe0000000, 0xff00000000000,
+                                     0x3};
+
+    return (bits & masks[kind % 4]) ^ (kind < 4 ? 0 : 0xfffffffffffff);
+}
+
+START_TEST(floats_of_ordinary_sizes_are_as_the_slow_way_has_them)
+{
+    uint64_t bits = 88172645463325252u;
+    char expected[64], text[NUMBER_ROOM];
+    double value;
+
+    for (int i = 0; i < 24000; i++) {
+        int kind = i % 8, exponent = -21 + i / 8 % 53;
+
+        bits ^= bits << 13, bits ^= bits >> 7, bits ^= bits << 17;
+        value =
+            ldexp(1 + ldexp((double)pick_mantissa(kind, bits >> 12), -52), exponent);
+        value = bits & 1 ? value : -value;
+        *number_put_float(text, value) = '\0';
+
+        slow_repr(expected, value);
+        ck_assert_str_eq(text, expected);
+    }
+}
+END_TEST
+
 /* ---- elements ------------------------------------------------------------------ */
 
 static void
@@ -504,6 +552,7 @@ main(void)
     tcase_add_test(numbers, floats_get_an_exponent_where_python_gives_them_one);
     tcase_add_test(numbers, floats_that_are_no_numbers_have_python_names);
     tcase_add_test(numbers, floats_of_all_bit_patterns_read_back);
+    tcase_add_test(numbers, floats_of_ordinary_sizes_are_as_the_slow_way_has_them);
     tcase_add_test(elements, elements_of_every_integer_dtype_are_integers);
     tcase_add_test(elements, bool_elements_are_true_unless_zero);
     tcase_add_test(elements, narrow_floats_are_widened_to_double);
