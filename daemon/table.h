@@ -26,6 +26,7 @@ struct shard {
     char name[PATH_LEAF_SIZE];
     uint64_t size;        /* bytes of committed batches, with the header */
     uint64_t header_size; /* bytes that stand once in the joined table */
+    uint64_t early;       /* bytes that the disk was asked to take already */
 };
 
 void table_init(struct table *table);
