@@ -1,7 +1,7 @@
 /* png.h - pixels as a PNG file.
  *
  * In: rows of pixels. Out: the file's bytes in a sink, as they are made: of the image
- * no more than a row is in memory. Any thread.
+ * no more than two rows are in memory. Any thread.
  */
 #ifndef IMAGE_PNG_H
 #define IMAGE_PNG_H
@@ -21,8 +21,7 @@ bool png_takes(uint64_t channels);
 
 /* Write a whole file. 1 <= width, height <= PNG_MAX_SIDE; png_takes(channels).
  *
- * Return: 0; negative where there is no memory, or the rows are too long for the
- *         library (LIGHTER_E_VALUE).
+ * Return: 0; negative where there is no memory.
  */
 int png_write(const struct pixels *pixels, int compression, struct lighter_sink *sink,
               const struct lighter_services *services, struct lighter_error *err);
