@@ -11,6 +11,7 @@
 #include <lighter/plugin.h>
 
 #define PNG_MAX_SIDE INT32_MAX /* PNG 11.2.2: 1 to 2^31-1 */
+#define PNG_MAX_ROW INT32_MAX  /* bytes; with a filter's byte a compressor takes it */
 
 /* How hard to look for what repeats: 0 not at all (stored), 1 runs within a row and
  * one symbol's frequency, 2 to 9 as zlib does, ever longer. */
@@ -19,7 +20,8 @@
 /* Whether an image can have so many channels: 1 (grey), 3 (RGB) or 4 (RGB, alpha). */
 bool png_takes(uint64_t channels);
 
-/* Write a whole file. 1 <= width, height <= PNG_MAX_SIDE; png_takes(channels).
+/* Write a whole file. 1 <= width, height <= PNG_MAX_SIDE; png_takes(channels); rows of
+ * at most PNG_MAX_ROW bytes.
  *
  * Return: 0; negative where there is no memory.
  */
