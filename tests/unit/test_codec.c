@@ -99,6 +99,37 @@ START_TEST(a_stream_of_zlib_fed_anyhow_is_the_input)
 }
 END_TEST
 
+#ifdef HAVE_ISAL
+START_TEST(a_stream_of_igzip_fed_anyhow_is_the_input)
+{
+    expect_streams(&codec_igzip, 1);
+}
+END_TEST
+
+/* ISA-L 2.30 makes other bytes at some addresses; what is not freed moves the next. */
+START_TEST(a_stream_of_igzip_is_the_same_wherever_it_is)
+{
+    static const uint8_t rows[] = {2, 127, 127, 127, 127, 127, 127, 2, 0, 0, 0,
+                                   0, 0,   0,   2,   0,   0,   0,   0, 0, 0};
+    void *kept[100];
+    uint8_t first[64];
+    size_t first_size = 0;
+
+    memcpy(input, rows, sizeof rows);
+    for (int i = 0; i < 100; i++) {
+        compress_pieces(&codec_igzip, 1, sizeof rows, 7, SIZE);
+        if (i == 0)
+            memcpy(first, output, first_size = output_size);
+        ck_assert_uint_eq(output_size, first_size);
+        ck_assert_mem_eq(output, first, first_size);
+        kept[i] = codec_igzip.open(1);
+    }
+    for (int i = 0; i < 100; i++)
+        codec_igzip.close(kept[i]);
+}
+END_TEST
+#endif
+
 START_TEST(runs_become_short)
 {
     fill(SIZE, SIZE);
@@ -116,14 +147,6 @@ START_TEST(crc32_is_that_of_png)
 }
 END_TEST
 
-#ifdef HAVE_ISAL
-START_TEST(a_stream_of_igzip_fed_anyhow_is_the_input)
-{
-    expect_streams(&codec_igzip, 1);
-}
-END_TEST
-#endif
-
 int
 main(void)
 {
@@ -136,6 +159,7 @@ main(void)
     tcase_add_test(tcase, crc32_is_that_of_png);
 #ifdef HAVE_ISAL
     tcase_add_test(tcase, a_stream_of_igzip_fed_anyhow_is_the_input);
+    tcase_add_test(tcase, a_stream_of_igzip_is_the_same_wherever_it_is);
 #endif
     return unit_main(suite);
 }
