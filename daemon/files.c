@@ -125,12 +125,40 @@ struct pruning {
     char name[PATH_MAX]; /* of the entry at hand, from the staging directory */
 };
 
+/* Not every file system says it in the directory. */
+static bool
+is_folder(int fd, const struct dirent *entry)
+{
+    struct stat status;
+
+    if (entry->d_type != DT_UNKNOWN)
+        return entry->d_type == DT_DIR;
+    return fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISDIR(status.st_mode);
+}
+
+static int prune(struct pruning *pruning, int fd, size_t used,
+                 struct lighter_error *err);
+
+static int
+prune_folder(struct pruning *pruning, int fd, const char *folder, size_t used,
+             struct lighter_error *err)
+{
+    int inner = openat(fd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r;
+
+    if (inner < 0)
+        return lighter_fail_os(err, errno, "open the staged folder '%s'", folder);
+    r = prune(pruning, inner, used, err);
+    close(inner);
+    return r;
+}
+
 static int
 prune(struct pruning *pruning, int fd, size_t used, struct lighter_error *err)
 {
     DIR *dir = path_list(fd);
     struct dirent *entry;
-    int inner, r = 0;
+    int r = 0;
 
     if (!dir)
         return lighter_fail_os(err, errno, "read the staging directory");
@@ -140,12 +168,9 @@ prune(struct pruning *pruning, int fd, size_t used, struct lighter_error *err)
         if (path_is_dot(entry->d_name) || used + size + 2 > sizeof pruning->name)
             continue;
         memcpy(pruning->name + used, entry->d_name, size + 1);
-        inner =
-            openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (inner >= 0) {
+        if (is_folder(fd, entry)) {
             memcpy(pruning->name + used + size, "/", 2);
-            r = prune(pruning, inner, used + size + 1, err);
-            close(inner);
+            r = prune_folder(pruning, fd, entry->d_name, used + size + 1, err);
         } else if (!pruning->keep(pruning->data, pruning->name) &&
                    unlinkat(fd, entry->d_name, 0) < 0 && errno != ENOENT) {
             r = lighter_fail_os(err, errno, "remove '%s'", pruning->name);
@@ -252,13 +277,11 @@ publish_folder(int from, int to, const char *name, struct lighter_error *err)
 }
 
 static int
-publish_entry(int from, int to, const char *name, struct lighter_error *err)
+publish_entry(int from, int to, const struct dirent *entry, struct lighter_error *err)
 {
-    struct stat status;
+    const char *name = entry->d_name;
 
-    if (fstatat(from, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-        return lighter_fail_os(err, errno, "look at '%s'", name);
-    if (S_ISDIR(status.st_mode))
+    if (is_folder(from, entry))
         return publish_folder(from, to, name, err);
     if (renameat(from, name, to, name) < 0)
         return lighter_fail_os(err, errno, "publish '%s'", name);
@@ -279,7 +302,7 @@ publish_directory(int from, int to, struct lighter_error *err)
         return lighter_fail_os(err, errno, "read the staging directory");
     while (r == 0 && (entry = readdir(dir)))
         if (!path_is_dot(entry->d_name))
-            r = publish_entry(from, to, entry->d_name, err);
+            r = publish_entry(from, to, entry, err);
     closedir(dir);
     return r < 0 ? r : storage_sync(to, "the directory", err);
 }

@@ -135,6 +135,7 @@ AC_DEFUN([LIGHTERD_SUMMARY], [
     echo "  unit tests     $have_check (Check)"
     echo "  Python         $PYTHON"
     echo "  float text     $float_text"
+    echo "  PNG images     by $png_codec"
     echo
     echo "  plugins"
     for plugin in $lighterd_plugins; do

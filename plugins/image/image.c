@@ -48,6 +48,10 @@ check_sides(const char *name, const struct pixels *pixels, struct lighter_error 
             "%s expects a height and a width of 1 to %d, got %llu x %llu", name,
             PNG_MAX_SIDE, (unsigned long long)pixels->height,
             (unsigned long long)pixels->width);
+    if (pixels->width * pixels->channels > PNG_MAX_ROW)
+        return lighter_fail(
+            err, LIGHTER_E_VALUE, "%s expects rows of at most %d bytes, got %llu", name,
+            PNG_MAX_ROW, (unsigned long long)(pixels->width * pixels->channels));
     return 0;
 }
 

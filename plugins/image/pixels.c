@@ -1,9 +1,9 @@
 /* pixels.c - see pixels.h.
  *
- * A row goes through in blocks that stay in the first cache: values to float32, to
- * bytes, to their places among the other channels. The loops over a block have a
- * constant number of rounds and nothing but arithmetic in them, which is what the
- * compiler needs to do many values with one instruction.
+ * A row goes through in blocks that stay in the first cache: values to float32, to one
+ * byte of each pixel's four, and pixels to where the last one ends. The loops over a
+ * block have a constant number of rounds and nothing but arithmetic in them, which is
+ * what the compiler needs to do many values with one instruction.
  */
 #include "plugins/image/pixels.h"
 
@@ -12,6 +12,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 
 #define BLOCK 128
 #define VALUE_MAX 8 /* bytes */
+#define CHANNELS_MAX sizeof(uint32_t)
 
 /* The values of one block to float32, rounded to nearest as in torch's float(). */
 #define TO_FLOATS(name, type, expression)                                              \
@@ -110,12 +111,13 @@ pixels_view(struct pixels *ret_pixels, const char *name, const char *axes,
     return 0;
 }
 
-/* Clamp and scale. Floats are compared by their bits: those that are not negative are
- * ordered as integers are, NaN last. Comparing them as floats can trap on NaN; that
- * would keep the compiler, as a branch would, from doing many at once.
+/* Clamp, scale, and put into one byte of each pixel. Floats are compared by their bits:
+ * those that are not negative are ordered as integers are, NaN last. Comparing them as
+ * floats can trap on NaN; that would keep the compiler, as a branch would, from doing
+ * many at once.
  */
 static void
-floats_to_bytes(const float *restrict real, uint8_t *restrict ret_bytes)
+add_channel(const float *restrict real, unsigned channel, uint32_t *restrict pixels)
 {
     const int32_t one = 0x3f800000, infinity = 0x7f800000;
 
@@ -126,39 +128,41 @@ floats_to_bytes(const float *restrict real, uint8_t *restrict ret_bytes)
         bits &= -(int32_t)(bits <= infinity); /* NaN: 0 */
         bits = bits > 0 ? bits : 0;
         bits = bits > one ? one : bits;
-        ret_bytes[i] = (uint8_t)(int32_t)(float_of_bits((uint32_t)bits) * 255);
+        pixels[i] |= (uint32_t)(int32_t)(float_of_bits((uint32_t)bits) * 255)
+                     << (8 * channel);
     }
 }
 
-/* `n` values, BLOCK at most, of one channel to every `stride`th byte of a row. */
+/* `n` pixels, BLOCK at most, from the `first` value of each channel on. */
 static void
-block_to_row(const struct pixels *pixels, const uint8_t *data, size_t n, uint8_t *row,
-             size_t stride)
+block_to_row(const struct pixels *pixels, size_t first, size_t n, uint8_t *ret_row)
 {
-    uint8_t values[BLOCK * VALUE_MAX] = {0}, bytes[BLOCK]; /* of a short block: zeros */
+    size_t size = lighter_dtype_size(pixels->dtype), channels = pixels->channels;
+    size_t plane_size = pixels->height * pixels->width * size;
+    const uint8_t *data = pixels->data + first * size;
+    uint8_t values[BLOCK * VALUE_MAX], row[BLOCK * CHANNELS_MAX];
+    uint32_t block[BLOCK] = {0};
     float real[BLOCK];
 
-    memcpy(values, data, n * lighter_dtype_size(pixels->dtype));
-    to_floats[pixels->dtype](values, real);
-    floats_to_bytes(real, bytes);
-    for (size_t i = 0; i < n; i++)
-        row[i * stride] = bytes[i];
+    memset(values + n * size, 0, (BLOCK - n) * size);
+    for (unsigned c = 0; c < channels; c++) {
+        memcpy(values, data + c * plane_size, n * size);
+        to_floats[pixels->dtype](values, real);
+        add_channel(real, c, block);
+    }
+    for (size_t i = 0; i < BLOCK; i++) /* what is too much of one, the next covers */
+        memcpy(row + i * channels, &block[i], sizeof block[i]);
+    memcpy(ret_row, row, n * channels);
 }
 
 void
 pixels_row(const struct pixels *pixels, uint64_t y, uint8_t *ret_row)
 {
-    size_t size = lighter_dtype_size(pixels->dtype);
-    size_t width = pixels->width, channels = pixels->channels;
+    size_t width = pixels->width;
 
-    for (size_t c = 0; c < channels; c++) {
-        const uint8_t *data = pixels->data + (c * pixels->height + y) * width * size;
+    for (size_t x = 0; x < width; x += BLOCK) {
+        size_t n = width - x < BLOCK ? width - x : BLOCK;
 
-        for (size_t x = 0; x < width; x += BLOCK) {
-            size_t n = width - x < BLOCK ? width - x : BLOCK;
-
-            block_to_row(pixels, data + x * size, n, ret_row + x * channels + c,
-                         channels);
-        }
+        block_to_row(pixels, y * width + x, n, ret_row + x * pixels->channels);
     }
 }

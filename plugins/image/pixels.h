@@ -29,7 +29,7 @@ struct pixels {
 int pixels_view(struct pixels *ret_pixels, const char *name, const char *axes,
                 const struct lighter_value *sample, struct lighter_error *err);
 
-/* One row: width * channels bytes. y < height. */
+/* One row: width * channels bytes. y < height, channels <= 4. */
 void pixels_row(const struct pixels *pixels, uint64_t y, uint8_t *ret_row);
 
 #endif

@@ -1,7 +1,7 @@
 /* png.h - pixels as a PNG file.
  *
  * In: rows of pixels. Out: the file's bytes in a sink, as they are made: of the image
- * no more than a row is in memory. Any thread.
+ * no more than two rows are in memory. Any thread.
  */
 #ifndef IMAGE_PNG_H
 #define IMAGE_PNG_H
@@ -11,6 +11,7 @@
 #include <lighter/plugin.h>
 
 #define PNG_MAX_SIDE INT32_MAX /* PNG 11.2.2: 1 to 2^31-1 */
+#define PNG_MAX_ROW INT32_MAX  /* bytes; with a filter's byte a compressor takes it */
 
 /* How hard to look for what repeats: 0 not at all (stored), 1 runs within a row and
  * one symbol's frequency, 2 to 9 as zlib does, ever longer. */
@@ -19,10 +20,10 @@
 /* Whether an image can have so many channels: 1 (grey), 3 (RGB) or 4 (RGB, alpha). */
 bool png_takes(uint64_t channels);
 
-/* Write a whole file. 1 <= width, height <= PNG_MAX_SIDE; png_takes(channels).
+/* Write a whole file. 1 <= width, height <= PNG_MAX_SIDE; png_takes(channels); rows of
+ * at most PNG_MAX_ROW bytes.
  *
- * Return: 0; negative where there is no memory, or the rows are too long for the
- *         library (LIGHTER_E_VALUE).
+ * Return: 0; negative where there is no memory.
  */
 int png_write(const struct pixels *pixels, int compression, struct lighter_sink *sink,
               const struct lighter_services *services, struct lighter_error *err);

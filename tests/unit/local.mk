@@ -129,10 +129,20 @@ tests_unit_test_video_CPPFLAGS = $(unit_cppflags) $(LIBAV_CFLAGS)
 tests_unit_test_video_LDADD = libunit.la $(LIBAV_LIBS) -lm
 endif
 if PLUGIN_IMAGE
+unit_tests += tests/unit/test_filter tests/unit/test_codec
+tests_unit_test_filter_SOURCES = tests/unit/test_filter.c plugins/image/filter.c
+tests_unit_test_filter_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_filter_LDADD = libunit.la
+tests_unit_test_codec_SOURCES = tests/unit/test_codec.c $(image_codecs)
+tests_unit_test_codec_CPPFLAGS = $(unit_cppflags) $(ZLIB_CFLAGS) $(ISAL_CFLAGS)
+tests_unit_test_codec_LDADD = libunit.la $(ZLIB_LIBS) $(ISAL_LIBS)
+if HAVE_SPNG
 unit_tests += tests/unit/test_image
 tests_unit_test_image_SOURCES = tests/unit/test_image.c $(plugins_image_la_SOURCES)
-tests_unit_test_image_CPPFLAGS = $(unit_cppflags) $(SPNG_CFLAGS)
-tests_unit_test_image_LDADD = libunit.la $(SPNG_LIBS) -lm
+tests_unit_test_image_CPPFLAGS = $(unit_cppflags) $(SPNG_CFLAGS) $(ZLIB_CFLAGS) \
+	$(ISAL_CFLAGS)
+tests_unit_test_image_LDADD = libunit.la $(SPNG_LIBS) $(ZLIB_LIBS) $(ISAL_LIBS) -lm
+endif
 endif
 
 check_PROGRAMS += $(unit_tests)

@@ -184,6 +184,56 @@ const struct lighter_services unit_services = {
     .lend = sink_lend,
 };
 
+static int n_requests_left;
+
+static void *
+scarce_reserve(struct lighter_sink *sink, size_t size)
+{
+    return n_requests_left-- > 0 ? sink_reserve(sink, size) : NULL;
+}
+
+static int
+scarce_lend(struct lighter_sink *sink, const void *data, size_t size)
+{
+    return n_requests_left-- > 0 ? sink_lend(sink, data, size) : -ENOMEM;
+}
+
+static int
+encode_with_requests(const struct lighter_encoder *encoder, const void *options,
+                     struct lighter_value value, int n_requests,
+                     struct lighter_error *err)
+{
+    struct lighter_services scarce = unit_services;
+    struct lighter_sink sink;
+    int r;
+
+    scarce.reserve = scarce_reserve;
+    scarce.lend = scarce_lend;
+    n_requests_left = n_requests;
+    sink_init(&sink);
+    r = encoder->encode(options, &value, &sink, &scarce, err);
+    sink_done(&sink);
+    return r;
+}
+
+void
+unit_expect_enomem(const struct lighter_encoder *encoder, const void *options,
+                   struct lighter_value value)
+{
+    int r = -1;
+
+    for (int n = 0; r < 0; n++) {
+        struct lighter_error err = LIGHTER_ERROR_INIT;
+
+        ck_assert_int_lt(n, 100);
+        r = encode_with_requests(encoder, options, value, n, &err);
+        ck_assert(n > 0 || r < 0);
+        ck_assert_int_eq(r, r < 0 ? -ENOMEM : 0);
+        ck_assert_int_eq(err.errnum, r < 0 ? ENOMEM : 0);
+        ck_assert(r == 0 || err.code == LIGHTER_E_OS);
+    }
+}
+
 char *
 unit_sink_bytes(struct lighter_sink *sink, size_t *ret_size)
 {

@@ -42,6 +42,12 @@ struct lighter_value unit_tensor(uint32_t dtype, uint32_t ndim, const uint64_t *
 /* The daemon's real services, over the daemon's real sink. */
 extern const struct lighter_services unit_services;
 
+/* Encode a value with memory for 0, 1, 2, ... requests, until that is enough: as long
+ * as it is not, the error must be ENOMEM.
+ */
+void unit_expect_enomem(const struct lighter_encoder *encoder, const void *options,
+                        struct lighter_value value);
+
 /* All bytes of a sink in one piece; returns owned. */
 char *unit_sink_bytes(struct lighter_sink *sink, size_t *ret_size);
 
