@@ -4,7 +4,7 @@
 DEBIAN_BUILD="autoconf automake libtool make gcc g++ pkg-config libuv1-dev libmsgpack-dev
     libjansson-dev libutf8proc-dev libdeflate-dev libspng-dev libdragonbox-dev"
 DEBIAN_TEST="check ffmpeg libavcodec-dev libavformat-dev libavutil-dev libswscale-dev
-    python3 python3-venv xz-utils"
+    python3 python3-dev python3-venv xz-utils"
 DEBIAN_TEST_PYTHON="python3-pytest python3-msgpack python3-numpy python3-torch
     python3-pil"
 
