@@ -20,12 +20,15 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
 from measure import calls, time_each
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "client" / "python"))
+BINARY = os.environ.get("LIGHTERD") or str(ROOT / "build" / "lighterd")
+sys.path[:0] = [  # the client, and its hot path as it was built
+    str(ROOT / "client" / "python"),
+    os.path.join(os.path.dirname(BINARY), ".libs"),
+]
 
 from lighterd.job import Job  # noqa: E402
 from lighterd.launch import connect  # noqa: E402
 
-BINARY = os.environ.get("LIGHTERD") or str(ROOT / "build" / "lighterd")
 PLUGIN_DIR = os.environ.get("LIGHTERD_PLUGIN_DIR") or str(ROOT / "build/plugins/.libs")
 START_TIMEOUT_S = 30
 

@@ -33,6 +33,7 @@ try:
     from limits import Neighbour
 
     import torch
+    from lighterd import native
 except ImportError as error:
     raise SystemExit(
         f"{sys.executable}: {error}\n"
@@ -141,6 +142,7 @@ def _machine(directory: str) -> Dict[str, Any]:
         ).split()[-1],
         "kernel": platform.release().partition("-")[0],
         "python": platform.python_version(),
+        "hot path": "C" if native.module else "Python",
         "torch": torch.__version__,
         "load": os.getloadavg()[0],
     }

@@ -39,17 +39,35 @@ if HAVE_PYTHON
 lighterdpythondir = $(pythondir)/lighterd
 lighterdpython_PYTHON = $(lighterd_python)
 endif
+
+# Its hot path in C. That Python was built without our sanitizers. The name says which
+# Python it is for; another one does not take it.
+if HAVE_PYTHON_NATIVE
+nativedir = $(pythondir)
+native_LTLIBRARIES = _lighterd.la
+_lighterd_la_SOURCES = $(lighterd_native)
+_lighterd_la_CPPFLAGS = -D_GNU_SOURCE $(HARDEN_CPPFLAGS) $(PYTHON_CPPFLAGS)
+_lighterd_la_CFLAGS = $(STD_CFLAGS) $(WARN_CFLAGS) $(HARDEN_CFLAGS) -fvisibility=hidden
+_lighterd_la_LDFLAGS = $(HARDEN_LDFLAGS) -module -avoid-version \
+	-shrext $(PYTHON_EXT_SUFFIX)
+else
+EXTRA_DIST += $(lighterd_native)
+endif
+lighterd_native = client/python/native/channel.c client/python/native/functions.h \
+	client/python/native/module.c client/python/native/out.c \
+	client/python/native/out.h client/python/native/request.c \
+	client/python/native/tensor.c client/python/native/tensor.h
 lighterd_python = client/python/lighterd/__init__.py \
 	client/python/lighterd/address.py client/python/lighterd/callbacks.py \
 	client/python/lighterd/connection.py client/python/lighterd/errors.py \
 	client/python/lighterd/job.py client/python/lighterd/launch.py \
-	client/python/lighterd/local.py client/python/lighterd/memory.py \
+	client/python/lighterd/local.py client/python/lighterd/memory.py client/python/lighterd/native.py \
 	client/python/lighterd/registry.py \
 	client/python/lighterd/run.py client/python/lighterd/samples.py \
 	client/python/lighterd/session.py client/python/lighterd/tensor.py \
 	client/python/lighterd/training.py client/python/lighterd/wire.py client/python/lighterd/writers.py
 EXTRA_DIST += $(lighterd_python) client/python/README.md client/python/lighterd/py.typed \
-	client/python/pyproject.toml
+	client/python/pyproject.toml client/python/setup.py
 
 if HAVE_CHECK
 client_tests = tests/unit/test_client tests/unit/test_client_answers \

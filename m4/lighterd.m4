@@ -61,6 +61,30 @@ AC_DEFUN([LIGHTERD_PLUGIN], [
     lighterd_plugins="$lighterd_plugins $1"
 ])
 
+# The hot path of the Python client in C: --enable-python-native=yes|no|auto.
+AC_DEFUN([LIGHTERD_PYTHON_NATIVE], [
+    AC_ARG_ENABLE([python-native],
+        [AS_HELP_STRING([--disable-python-native],
+            [all of the Python client in Python (else needs Python.h)])],
+        [], [enable_python_native=auto])
+    python_native="no (--disable-python-native)"
+    AS_IF([test "$PYTHON" = :], [python_native="no (there is no Python)"],
+        [test "x$enable_python_native" != xno], [
+            ask_python() { $PYTHON -c "import sysconfig as s; print(s.$[]1)"; }
+            PYTHON_CPPFLAGS="-isystem `ask_python 'get_path("include")'`"
+            PYTHON_EXT_SUFFIX=`ask_python 'get_config_var("EXT_SUFFIX")'`
+            saved_CPPFLAGS=$CPPFLAGS
+            CPPFLAGS="$CPPFLAGS $PYTHON_CPPFLAGS"
+            AC_CHECK_HEADER([Python.h], [python_native=yes],
+                [python_native="no (Python.h not found: python3-dev)"])
+            CPPFLAGS=$saved_CPPFLAGS])
+    AS_IF([test "x$enable_python_native" = xyes && test "$python_native" != yes],
+        [AC_MSG_ERROR([--enable-python-native: $python_native])])
+    AC_SUBST([PYTHON_CPPFLAGS])
+    AC_SUBST([PYTHON_EXT_SUFFIX])
+    AM_CONDITIONAL([HAVE_PYTHON_NATIVE], [test "$python_native" = yes])
+])
+
 # Flags are probed one by one: clang and old compilers lack some.
 AC_DEFUN([LIGHTERD_TRY_FLAG], [
     AC_MSG_CHECKING([whether $CC takes $2])
@@ -134,6 +158,7 @@ AC_DEFUN([LIGHTERD_SUMMARY], [
     echo "  fuzzers        $enable_fuzzers"
     echo "  unit tests     $have_check (Check)"
     echo "  Python         $PYTHON"
+    echo "  its hot path   in C: $python_native"
     echo "  float text     $float_text"
     echo "  PNG images     by $png_codec"
     echo

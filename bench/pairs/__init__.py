@@ -3,7 +3,7 @@
 An experiment is made when its turn comes, so that what others need is not in memory.
 """
 
-from . import blocking, files, images, service, sweep, table, whole
+from . import blocking, files, images, ranks, service, sweep, table, whole
 
 ALL = {
     "blocking": blocking.experiments,
@@ -12,5 +12,6 @@ ALL = {
     "images": images.experiments,
     "whole": whole.experiments,
     "service": service.experiments,
+    "ranks": ranks.experiments,
     "sweep": sweep.experiments,
 }

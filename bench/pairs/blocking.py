@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional
 
 import lighterd
+from lighterd import native
 
 import peer
 from bench import Bench
@@ -18,6 +19,7 @@ N_ROWS = 256
 LOOP, COLUMNS = "csv.writer loop", "csv.writer, by columns"
 HOOK = "lighter's whole hook"
 COPY = "one copy and one wake-up"
+PURE = "lighterd, its client all in Python"
 
 
 def experiments(bench: Bench) -> Iterator[Experiment]:
@@ -39,6 +41,13 @@ def _experiment(
         writer = lighterd.csv(os.path.join(directory, "p.csv"), KEYS)
         return bench.daemon.epoch([writer], batches, before)
 
+    def pure(directory: str) -> Dict[str, float]:
+        native.use(None)
+        try:
+            return ours(directory)
+        finally:
+            native.use(native.module)
+
     def loop(make: Any, batches: List[Any]) -> Callable[[str], Dict[str, float]]:
         def run(directory: str) -> Dict[str, float]:
             out = make(os.path.join(directory, "p.csv"), KEYS)
@@ -59,6 +68,7 @@ def _experiment(
         f"a CSV batch of {N_ROWS} rows, {where}",
         [
             Side(OURS, ours, OURS),
+            Side(PURE, pure),
             Side(LOOP, loop(peer.CsvLoop, batches)),
             Side(HOOK, loop(peer.CsvHook, few)),
             Side(COLUMNS, loop(peer.CsvColumns, batches)),

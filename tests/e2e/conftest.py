@@ -7,14 +7,15 @@ are taken. What tests share: daemons.py, ranks.py, rawclient.py, judges.py.
 import os
 import signal
 import sys
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "client" / "python"))
 pytest.register_assert_rewrite("daemons", "ranks", "rawclient", "judges")
 
 import daemons  # noqa: E402
+
+sys.path[:0] = daemons.PYTHON_PATH
+
 import ranks  # noqa: E402
 
 PATIENCE_S = 120
@@ -50,6 +51,18 @@ def end_of_patience():
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(params=["C", "Python"])
+def either_client(request):
+    """The Python client with its hot path in C, and without."""
+    from lighterd import native
+
+    if request.param == "C" and native.module is None:
+        pytest.skip("the C module is not built, or $LIGHTERD_PURE is set")
+    native.use(native.module if request.param == "C" else None)
+    yield
+    native.use(native.module)
 
 
 @pytest.fixture

@@ -28,6 +28,9 @@ LIGHTERD = _binary("LIGHTERD", "lighterd")
 LIGHTERCTL = _binary("LIGHTERCTL", "lighterctl")
 PLUGIN_DIR = _binary("LIGHTERD_PLUGIN_DIR", "plugins/.libs")
 
+# The Python client, and its hot path as it was built beside the daemon.
+PYTHON_PATH = [str(CLIENT), os.path.join(os.path.dirname(LIGHTERD), ".libs")]
+
 # Under a sanitizer all is slower, and a deadline that is too short tells nothing.
 DEADLINE_S = 20
 

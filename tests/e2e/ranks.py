@@ -56,7 +56,7 @@ class Rank:
             **os.environ,
             "RANK": str(number),
             "WORLD_SIZE": str(world_size),
-            "PYTHONPATH": str(daemons.CLIENT),
+            "PYTHONPATH": os.pathsep.join(daemons.PYTHON_PATH),
             **({"LIGHTERD_SOCKET": socket} if socket else {}),
             **(env or {}),
         }

@@ -10,6 +10,8 @@ import rawclient
 
 import lighterd
 
+pytestmark = pytest.mark.usefixtures("either_client")
+
 np = pytest.importorskip("numpy")
 
 KIB = 1024

@@ -1,6 +1,7 @@
 """CsvWriter and FileWriter: arguments, checks, messages and hooks, as lighter has them."""
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -551,7 +552,7 @@ lighterd.callbacks.FileWriter("d", "v", "tensor")
     binary.write_text(f"#!/bin/sh\ntouch {started}\nexit 1\n")
     binary.chmod(0o755)
     environment = {
-        "PYTHONPATH": str(daemons.CLIENT),
+        "PYTHONPATH": os.pathsep.join(daemons.PYTHON_PATH),
         "LIGHTERD": str(binary),
         "LIGHTERD_SOCKET": str(tmp_path / "s"),
     }

@@ -13,6 +13,8 @@ import rawclient
 
 import lighterd
 
+pytestmark = pytest.mark.usefixtures("either_client")
+
 np = pytest.importorskip("numpy")
 
 CHARACTERS = (

@@ -11,6 +11,8 @@ import rawclient
 
 import lighterd
 
+pytestmark = pytest.mark.usefixtures("either_client")
+
 
 @pytest.fixture
 def daemon(shared_daemon, tmp_path_factory):

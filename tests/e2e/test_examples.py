@@ -20,7 +20,7 @@ def run_example(daemon, directory, script, *arguments, **environment):
         [sys.executable, str(EXAMPLES / script), *map(str, arguments)],
         env={
             **os.environ,
-            "PYTHONPATH": str(daemons.CLIENT),
+            "PYTHONPATH": os.pathsep.join(daemons.PYTHON_PATH),
             "LIGHTERD_SOCKET": daemon.socket,
             **environment,
         },

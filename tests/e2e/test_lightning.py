@@ -228,7 +228,7 @@ def test_two_processes_of_ddp_make_one_set_of_outputs(daemon, tmp_path, torch):
     environment = {
         **os.environ,
         "LIGHTERD_SOCKET": daemon.socket,
-        "PYTHONPATH": str(daemons.CLIENT),
+        "PYTHONPATH": os.pathsep.join(daemons.PYTHON_PATH),
         "OMP_NUM_THREADS": "1",
         "MASTER_ADDR": "127.0.0.1",
     }

@@ -2,11 +2,11 @@
 
 In: requests; they are pipelined. Out: their answers, in whatever order they come; they
 are read while requests are sent and while someone waits, in the caller's thread: there
-is no other. `post` comes back when the socket has taken the whole frame, so what the
-frame lends is free again; big tensors have by then been copied into memory that the
-daemon reads, which is made when the first of them comes. A connection is used by one
-thread at a time, and only by the process that made it: after a fork the child leaves it
-alone.
+is no other. `post` comes back when the socket has taken the whole frame; big tensors
+have by then been copied into memory that the daemon reads, which is made when the first
+of them comes. Nothing is lent: what a request said, frame and memory, is kept until its
+answer comes, and could be sent again. A connection is used by one thread at a time, and
+only by the process that made it: after a fork the child leaves it alone.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ import os
 import select
 import socket
 import struct
-from collections import deque
-from functools import partial
-from itertools import islice
+from time import monotonic
 from typing import (
     Any,
     Callable,
@@ -31,23 +29,34 @@ from typing import (
     Set,
 )
 
-from . import __version__
+from . import __version__, native
 from .errors import ConnectionError, Error, ProtocolError, StateError, from_answer
-from .memory import Memory, Places, Slot, size_for
-from .wire import Buffer, FrameReader, pack_request
+from .memory import Memory, Places, Slot, leave, obtain
+from .wire import FrameReader, check_size, pack_request
 
 logger = logging.getLogger("lighterd")
 
 PROTOCOL = 1
-IOV_MAX = os.sysconf("SC_IOV_MAX")
+
+# How late an error may be known: so many seconds, or requests.
+POLL_SECONDS = 0.05
+POLL_REQUESTS = 16
+
+# Say once that lighterd cannot keep up: after so many seconds of waiting, where they are
+# such a part of the time since the first of them.
+SLOW_SECONDS = 2.0
+SLOW_PART = 0.1
 
 # Takes the error and the result of an answer, one of which is None.
 OnAnswer = Callable[[Optional[Dict[str, Any]], Any], None]
 
 
 class _Request(NamedTuple):
-    size: int
+    """One without an answer, and all that it needs to be sent again."""
+
+    frame: bytearray
     slot: Optional[Slot]
+    size: int  # of the frame, and of its tensors in memory
     on_answer: OnAnswer
 
 
@@ -67,6 +76,9 @@ class Connection:
         self._max_frame_bytes = self._max_client_bytes = 0xFFFFFFFF
         self._memory: Optional[Memory] = None
         self._memory_room = 0  # for the tensors of one batch; 0: there is no memory
+        self._opened = self._next_poll = monotonic()
+        self._has_warned = False
+        self.blocked_seconds = 0.0  # that `post` has waited for room
 
         hello = self.call(
             "hello",
@@ -116,26 +128,36 @@ class Connection:
         """
         self._check()
         id = self._last_id = self._last_id % 0xFFFFFFFF + 1  # 0: for protocol errors
-        pack = partial(
-            pack_request, id, method, params, outputs, self._max_frame_bytes
-        )
-        places = Places(self._memory_room)
-        buffers = pack(places)
-        size = sum(map(len, buffers)) + places.size
-        while self._requests and self._bytes_on_way + size > self._max_client_bytes:
-            self._receive(wait=True)
-        slot = self._fill(places) if places.size else None
-        if places.size and slot is None:
-            buffers = pack()
+        places = Places(self._memory_room, self._max_frame_bytes)
+        frame = pack_request(id, method, params, outputs, places)
+        check_size(len(frame) - 4, self._max_frame_bytes)
+        size = len(frame) + places.size
+        if self._bytes_on_way + size > self._max_client_bytes:
+            self._wait_for_bytes(size)
+        slot = None
+        if places.size:
+            slot = self._fill(places, frame)
+            if slot is None:
+                frame = pack_request(id, method, params, outputs)
+                check_size(len(frame) - 4, self._max_frame_bytes)
 
-        self._requests[id] = _Request(size, slot, on_answer)
+        self._requests[id] = _Request(frame, slot, size, on_answer)
         self._bytes_on_way += size
         try:
-            self._send(buffers, descriptor)
+            self._send(frame, descriptor)
         except BaseException:
             self.close()  # half a frame may be out: what follows would be no frame
             raise
-        self._receive(wait=False)
+
+    def poll(self) -> None:
+        """Take the answers that have come, if the last look was some time ago.
+
+        To look costs a third of a small batch, after a model's work.
+        """
+        now = monotonic()
+        if now >= self._next_poll or len(self._requests) >= POLL_REQUESTS:
+            self._next_poll = now + POLL_SECONDS
+            self._receive(wait=False)
 
     def flush(self) -> None:
         """Wait until every request has its answer."""
@@ -152,6 +174,8 @@ class Connection:
     def close(self) -> None:
         if os.getpid() == self._pid:
             self._socket.close()
+            if self._memory is not None:
+                leave(self._memory)
             self._memory = None
             self._failure = self._failure or ConnectionError("the connection is closed")
 
@@ -161,60 +185,93 @@ class Connection:
         if self._failure is not None:
             raise self._failure
 
-    def _fill(self, places: Places) -> Optional[Slot]:
+    def _wait_for_bytes(self, size: int) -> None:
+        since = monotonic()
+        while self._requests and self._bytes_on_way + size > self._max_client_bytes:
+            self._receive(wait=True)
+        self._count_blocked(since)
+
+    def _wait_for_slot(self, memory: Memory, size: int) -> Slot:
+        since = monotonic()
+        slot = None
+        while slot is None:
+            self._receive(wait=True)
+            slot = memory.take(size)
+        self._count_blocked(since)
+        return slot
+
+    def _count_blocked(self, since: float) -> None:
+        now = monotonic()
+        self.blocked_seconds += now - since
+        elapsed = now - self._opened
+        if (
+            self._has_warned
+            or self.blocked_seconds < SLOW_SECONDS
+            or self.blocked_seconds < SLOW_PART * elapsed
+        ):
+            return
+        self._has_warned = True
+        logger.warning(
+            "lighterd writes more slowly than this process predicts: %.1f of %.1f "
+            "seconds went by waiting for it, with %.0f MB on their way",
+            *(self.blocked_seconds, elapsed, self._bytes_on_way / 1e6),
+        )
+
+    def _fill(self, places: Places, frame: bytearray) -> Optional[Slot]:
         """Copy tensors into memory, once there is room.
 
         None where there is no memory to be had: they go through the socket then.
         """
         try:
             if self._memory is None:
-                size = size_for(places.size, self._memory_room)
-                self._memory = Memory(size, partial(self._share, size))
-                self._memory_room = size
+                self._memory = self._share(obtain(places.size, self._memory_room))
+                self._memory_room = self._memory.size
+            self._receive(wait=False)  # the lowest slot that is free is the warmest
             slot = self._memory.take(places.size)
-            while slot is None:
-                self._receive(wait=True)
-                slot = self._memory.take(places.size)
+            if slot is None:
+                slot = self._wait_for_slot(self._memory, places.size)
         except (OSError, ValueError, Error) as error:
             self._check()  # where the connection broke, that is what is wrong
             logger.warning("tensors go through lighterd's socket, slower: %s", error)
             self._memory_room = 0
             return None
         try:
-            places.fill(self._memory, slot)
+            places.fill(self._memory, slot, frame)
         except BaseException:
             self._memory.give_back(slot)
             raise
         return slot
 
-    def _share(self, size: int, descriptor: int) -> None:
-        self.call("memory", {"size": size}, descriptor)
+    def _share(self, memory: Memory) -> Memory:
+        try:
+            self.call("memory", {"size": memory.size}, memory.descriptor)
+        except BaseException:
+            memory.close()
+            raise
+        return memory
 
-    def _send(self, buffers: List[Buffer], descriptor: Optional[int]) -> None:
-        """The descriptor goes with the first byte."""
-        left = deque(buffers)
-        rights = []
-        if descriptor is not None:
-            packed = struct.pack("i", descriptor)
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, packed)]
-        while left:
-            try:
-                n_sent = self._socket.sendmsg(
-                    islice(left, IOV_MAX), rights, socket.MSG_NOSIGNAL
-                )
-                rights = []
-            except BlockingIOError:
-                # The daemon may be waiting for us to read, so do both.
-                self._poll(select.POLLIN | select.POLLOUT)
-                self._receive(wait=False)
-                continue
-            except (BrokenPipeError, ConnectionResetError):
-                while True:  # its last words say why; then this raises
-                    self._receive(wait=True)
-            while left and n_sent >= len(left[0]):
-                n_sent -= len(left.popleft())
-            if n_sent:
-                left[0] = memoryview(left[0])[n_sent:]
+    def _send(self, frame: bytearray, descriptor: Optional[int]) -> None:
+        n_sent = self._try_send(frame, 0, descriptor)
+        while n_sent < len(frame):
+            # The daemon may be waiting for us to read, so do both.
+            self._poll(select.POLLIN | select.POLLOUT)
+            self._receive(wait=False)
+            n_sent += self._try_send(frame, n_sent, None if n_sent else descriptor)
+
+    def _try_send(
+        self, frame: bytearray, start: int, descriptor: Optional[int]
+    ) -> int:
+        """The descriptor goes with the first byte. 0 where the socket is full."""
+        try:
+            if descriptor is None:
+                return native.send(self._socket, frame, start)
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", descriptor))
+            return self._socket.sendmsg([frame], [rights], socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return 0
+        except (BrokenPipeError, ConnectionResetError):
+            while True:  # its last words say why; then this raises
+                self._receive(wait=True)
 
     def _receive(self, wait: bool) -> None:
         """Read what answers there are; with `wait`, until some bytes have come."""
@@ -222,12 +279,13 @@ class Connection:
         if wait:
             self._poll(select.POLLIN)
         try:
-            data = self._socket.recv(1 << 16)
-        except BlockingIOError:
-            return
+            received = native.receive(self._socket, self._reader.is_at_frame())
         except OSError as error:
             self._fail(ConnectionError(f"the connection to lighterd broke: {error}"))
-        if not data:
+        if received is None:
+            return
+        ids, data = received
+        if not ids and not data:
             self._fail(
                 ConnectionError(
                     "lighterd closed the connection"
@@ -235,8 +293,11 @@ class Connection:
                 )
             )
         try:
-            for message in self._reader.feed(data):
-                self._take(message)
+            for id in ids:
+                self._take_answer(id, None, {})
+            if data:
+                for message in self._reader.feed(data):
+                    self._take(message)
         except ValueError as error:
             self._fail(ProtocolError(f"lighterd sent no answer: {error}"))
 
@@ -249,6 +310,11 @@ class Connection:
         _, id, error, result = message
         if id == 0:
             self._fail(from_answer(error))
+        self._take_answer(id, error, result)
+
+    def _take_answer(
+        self, id: Any, error: Optional[Dict[str, Any]], result: Any
+    ) -> None:
         request = self._requests.pop(id, None)
         if request is None:
             raise ValueError(f"there is no request {id!r}")

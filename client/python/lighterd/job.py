@@ -81,6 +81,7 @@ class Job:
         """`write` without the checks: of `outputs` go the keys that writers need."""
         if self._handle is None:
             raise StateError(f"job '{self.name}' is over")
+        self._connection.poll()
         self._raise_earlier()
         self._connection.post(
             "write",
@@ -94,6 +95,14 @@ class Job:
             on_answer=partial(self._answered, batch_idx),
         )
         self._seq += 1
+
+    @property
+    def blocked_seconds(self) -> float:
+        """How long `write` has waited, all in all, because lighterd could not keep up.
+
+        Of the connection, where several jobs share one.
+        """
+        return self._connection.blocked_seconds
 
     def end(self, wait: bool = True) -> List[str]:
         """No more batches. With `wait`, returns the paths once they are published.

@@ -3,7 +3,8 @@
 In: tensors of one batch after another. Out: each copied once, to where the daemon reads
 it; the batch's frame only says where. A batch has one slot, from before its frame is
 sent until it is answered. The connection owns the memory, and the one thread that uses
-the connection uses it.
+the connection uses it. When a connection ends, the next one of this process takes its
+memory over: pages that were never used cost twice the copy that goes into them.
 
 This is `memory` in section 5 of doc/protocol.md.
 """
@@ -13,8 +14,10 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import struct
 from bisect import bisect
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from contextlib import suppress
+from typing import List, NamedTuple, Optional, Tuple
 
 from . import tensor
 
@@ -29,6 +32,8 @@ PAGE = mmap.PAGESIZE
 
 MIN_BYTES = 64 << 20
 BATCHES = 8  # that a memory has room for, where they are large and it may be so large
+
+KEPT_BYTES = 64 << 20  # of pages that may wait for the next connection
 
 _MADV_POPULATE_WRITE = 23  # Linux 5.14
 
@@ -51,20 +56,36 @@ def size_for(batch_bytes: int, max_bytes: int) -> int:
 class Memory:
     """Takes what is free first: the pages in use stay few, and in the caches."""
 
-    def __init__(self, size: int, share: Callable[[int], None]) -> None:
-        """`share` hands the descriptor to the daemon. OSError where there is none."""
+    def __init__(self, size: int) -> None:
+        """OSError where there is none to be had."""
         if not hasattr(os, "memfd_create"):
             raise OSError(errno.ENOSYS, "this Python has no memfd_create")
         fd = os.memfd_create("lighterd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(fd, size)
             self._map = mmap.mmap(fd, size)
-            share(fd)
-        finally:
+        except BaseException:
             os.close(fd)
+            raise
+        self.descriptor = fd  # what the daemon is given
         self.size = size
         self._free: List[Slot] = [Slot(0, size)]  # by start, never side by side
         self._populated = 0
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+        with suppress(BufferError):  # a copy that failed may still hold it
+            self._map.close()
+
+    def is_free(self) -> bool:
+        """Whether no batch has a slot."""
+        return self._free == [(0, self.size)]
+
+    def shrink(self, size: int) -> None:
+        """Give back the pages behind `size` bytes."""
+        if self._populated > size:
+            self._map.madvise(mmap.MADV_REMOVE, size, self._populated - size)
+            self._populated = size
 
     def take(self, size: int) -> Optional[Slot]:
         """None where there is no room now. OSError where there are no more pages."""
@@ -113,23 +134,57 @@ class Memory:
         self._populated = end
 
 
+_kept: List[Memory] = []  # one at most, of a connection that has ended
+
+
+def obtain(batch_bytes: int, max_bytes: int) -> Memory:
+    """Memory for batches of that size: what was left behind, where that will do."""
+    size = size_for(batch_bytes, max_bytes)
+    with suppress(IndexError):
+        kept = _kept.pop()  # at once: there may be other threads
+        if size <= kept.size <= max_bytes:
+            return kept
+        kept.close()
+    return Memory(size)
+
+
+def leave(memory: Memory) -> None:
+    """The connection has ended, and with it every other use of its memory but ours."""
+    if _kept or not memory.is_free():
+        memory.close()
+        return
+    with suppress(OSError):
+        memory.shrink(KEPT_BYTES)
+    _kept.append(memory)
+
+
+def _forget() -> None:
+    """A child of a fork shares the pages with its parent, who will use them."""
+    while _kept:
+        _kept.pop().close()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
 class Places:
     """The tensors of one batch that go into memory, one behind the other."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, max_frame_bytes: int = 0xFFFFFFFF) -> None:
         self._max_bytes = max_bytes
-        self._all: List[Tuple[int, tensor.Flat, Callable[[int], None]]] = []
+        self._all: List[Tuple[int, tensor.Flat, int]] = []
+        self.max_frame_bytes = max_frame_bytes  # for those that go into the frame
         self.size = 0
 
     def wants(self, flat: tensor.Flat) -> bool:
         return WORTH_BYTES <= flat.n_bytes <= self._max_bytes - self.size
 
-    def add(self, flat: tensor.Flat, tell: Callable[[int], None]) -> None:
-        """`tell` is called with the tensor's place once that is known."""
-        self._all.append((self.size, flat, tell))
+    def add(self, flat: tensor.Flat, position: int) -> None:
+        """The frame has 8 bytes at `position` for the tensor's place."""
+        self._all.append((self.size, flat, position))
         self.size += flat.n_bytes + -flat.n_bytes % ALIGNMENT
 
-    def fill(self, memory: Memory, slot: Slot) -> None:
-        for offset, flat, tell in self._all:
+    def fill(self, memory: Memory, slot: Slot, frame: bytearray) -> None:
+        for offset, flat, position in self._all:
             memory.fill(slot.start + offset, flat)
-            tell(slot.start + offset)
+            struct.pack_into(">Q", frame, position, slot.start + offset)

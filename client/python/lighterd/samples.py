@@ -21,8 +21,11 @@ def is_list(value: Any) -> bool:
 
 def count(value: Any) -> Optional[int]:
     """None where `value` is no collection of samples."""
+    if type(value) is list:  # soonest, for it is asked of every batch
+        return len(value)
     if tensor.is_tensor(value):
-        return len(value) if value.ndim else 1
+        shape = value.shape
+        return shape[0] if shape else 1
     return len(value) if is_list(value) else None
 
 

@@ -15,6 +15,8 @@ import lighterd
 from lighterd.connection import Connection
 from lighterd.job import Job, _name_after
 
+pytestmark = pytest.mark.usefixtures("either_client")
+
 HELLO = {"max_frame_bytes": 1 << 20, "max_client_bytes": 4000, "encoders": ["tensor"]}
 OPENED = {"handle": 5, "seq": 0, "warnings": []}
 WRITERS = [lighterd.csv("p.csv", ["x"])]
@@ -143,9 +145,62 @@ def test_no_more_than_max_client_bytes_are_on_their_way(play):
     job.end()
 
 
+def test_time_that_goes_by_for_want_of_room_is_counted_and_said_once(
+    play, monkeypatch, caplog
+):
+    monkeypatch.setattr(lighterd.connection, "SLOW_SECONDS", 0.05)
+    over = threading.Event()
+
+    def script(peer):
+        peer.expect("hello", HELLO)
+        peer.expect("open", OPENED)
+        for _ in range(6):
+            id, _, _ = peer.request()
+            over.wait(0.1)
+            peer.answer(id, {})
+
+    connection = Connection(play(script))
+    job = Job(connection, WRITERS)
+    job.write({"x": ["y" * 10]})
+    assert job.blocked_seconds == 0
+    for _ in range(5):
+        job.write({"x": ["y" * 3000]})
+    over.set()
+    connection.flush()
+
+    assert 0.3 < job.blocked_seconds < 0.7
+    (record,) = caplog.records
+    said = re.search(r"([\d.]+) of ([\d.]+) seconds", record.getMessage())
+    assert 0 < float(said[1]) <= float(said[2])
+
+
+def test_an_error_is_looked_for_after_some_time_or_some_batches(play, monkeypatch):
+    """Each look costs a syscall, so there is not one a batch."""
+
+    def script(peer):
+        peer.expect("hello", HELLO)
+        peer.expect("open", OPENED)
+        id, _, _ = peer.request()
+        peer.answer(id, error={"code": "bad_type", "message": "no"})
+        told.set()
+        over.wait()
+
+    for seconds, n_batches in ((3600, lighterd.connection.POLL_REQUESTS), (0, 1)):
+        monkeypatch.setattr(lighterd.connection, "POLL_SECONDS", seconds)
+        told, over = threading.Event(), threading.Event()
+        job = Job(Connection(play(script)), WRITERS)
+        job.write({"x": [0]})
+        told.wait()
+        for _ in range(n_batches - 1):
+            job.write({"x": [1]})
+        with pytest.raises(TypeError, match="batch 0: no"):
+            job.write({"x": [2]})
+        over.set()
+
+
 def test_a_frame_bigger_than_the_sockets_buffer_arrives_whole(play):
     array = np.arange(1 << 21, dtype=np.uint8)
-    pieces = [np.full(5000, i % 256, np.uint8) for i in range(700)]  # > IOV_MAX
+    pieces = [np.full(5000, i % 256, np.uint8) for i in range(700)]
 
     def script(peer):
         peer.expect("hello", {**HELLO, "max_frame_bytes": 1 << 28})
@@ -160,6 +215,21 @@ def test_a_frame_bigger_than_the_sockets_buffer_arrives_whole(play):
     job = Job(connection, WRITERS)
     job.write({"x": array})
     job.write({"x": pieces})
+    connection.flush()
+
+
+@pytest.mark.parametrize("value", [np.zeros(2000, np.uint8), ["x" * 100] * 20])
+def test_a_frame_over_the_limit_is_refused_and_not_sent(play, value):
+    def script(peer):
+        peer.expect("hello", {**HELLO, "max_frame_bytes": 1000})
+        peer.expect("open", OPENED)
+        assert peer.expect("write", {})["seq"] == 1
+
+    connection = Connection(play(script))
+    job = Job(connection, WRITERS)
+    with pytest.raises(lighterd.LimitError, match="2... bytes .* max_frame_bytes, 1000"):
+        job.write({"x": value})
+    job.write({"x": value[:2]})
     connection.flush()
 
 

@@ -15,14 +15,33 @@ from lighterd import memory, tensor, wire
 from lighterd.connection import Connection
 from lighterd.memory import PAGE, Memory, Places, Slot
 
+pytestmark = pytest.mark.usefixtures("either_client")
+
 MIB = 1 << 20
 
 
-def private(size=16 * PAGE):
-    return Memory(size, lambda fd: None)
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    memory._forget()
+    yield
+    memory._forget()
 
 
-def test_slots_are_given_from_the_start_and_again():
+@pytest.fixture
+def private():
+    """Make memories that no daemon has; they are closed at the end."""
+    made = []
+
+    def make(size=16 * PAGE):
+        made.append(Memory(size))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_slots_are_given_from_the_start_and_again(private):
     shared = private(4 * PAGE)
     first, second = shared.take(1), shared.take(PAGE + 1)
     assert (first, second) == (Slot(0, PAGE), Slot(PAGE, 2 * PAGE))
@@ -34,7 +53,7 @@ def test_slots_are_given_from_the_start_and_again():
     assert shared.take(1) is None
 
 
-def test_slots_never_overlap_and_all_comes_back():
+def test_slots_never_overlap_and_all_comes_back(private):
     shared, held = private(), []
     order = random.Random(5)
     for _ in range(20_000):
@@ -56,17 +75,6 @@ def test_the_size_follows_the_first_batch_and_the_limit():
     assert memory.size_for(20 * MIB + 1, 1 << 30) == 160 * MIB + PAGE
     assert memory.size_for(200 * MIB, 1 << 30) == 1 << 30
     assert memory.size_for(5, 1000) == 1000
-
-
-def test_a_memory_that_cannot_be_shared_leaves_nothing_open():
-    before = os.listdir("/proc/self/fd")
-
-    def refuse(fd):
-        raise ValueError("no")
-
-    with pytest.raises(ValueError, match="no"):
-        Memory(MIB, refuse)
-    assert os.listdir("/proc/self/fd") == before
 
 
 VALUES = {
@@ -110,18 +118,18 @@ def test_torch_tensors_are_copied_as_they_are_lent():
         assert room[128 : 128 + flat.n_bytes] == tensor.lend(flat)
 
 
-def test_a_frame_names_the_places_of_its_big_tensors():
+def test_a_frame_names_the_places_of_its_big_tensors(private):
     shared, places = private(MIB), Places(MIB)
     big = np.arange(memory.WORTH_BYTES, dtype=np.uint8)
     odd, small = big.repeat(2)[:-1], big[:-1]
 
     outputs = {"a": [odd, small, big], "b": big.reshape(2, -1)}
-    buffers = wire.pack_request(1, "write", {}, outputs, places=places)
+    frame = wire.pack_request(1, "write", {}, outputs, places)
     shared.take(1)
     slot = shared.take(places.size)
-    places.fill(shared, slot)
+    places.fill(shared, slot, frame)
 
-    a, b = msgpack.unpackb(b"".join(buffers)[4:])[3]["outputs"].values()
+    a, b = msgpack.unpackb(frame[4:])[3]["outputs"].values()
     assert a[1]["data"] == small.tobytes() and "at" not in a[1]
     assert [a[0]["at"], a[2]["at"], b["at"]] == [
         [PAGE, odd.size],
@@ -139,14 +147,17 @@ def test_what_a_memory_has_no_room_for_stays_in_the_frame():
     big = np.zeros(memory.WORTH_BYTES, np.uint8)
     for room, n_there in ((0, 0), (big.size - 1, 0), (big.size, 1), (2 * big.size, 2)):
         places = Places(room)
-        buffers = wire.pack_request(1, "write", {}, {"x": [big] * 3}, places=places)
-        cells = msgpack.unpackb(b"".join(buffers)[4:])[3]["outputs"]["x"]
+        frame = wire.pack_request(1, "write", {}, {"x": [big] * 3}, places)
+        cells = msgpack.unpackb(frame[4:])[3]["outputs"]["x"]
         assert sum("at" in cell for cell in cells) == n_there
         assert places.size == n_there * big.size
 
 
 class Daemon:
-    """Answers what it is told to: `answer` is called with each request."""
+    """Answers what it is told to: `answer` is called with each request.
+
+    None is an empty result, an ellipsis no answer at all.
+    """
 
     def __init__(self, answer, **hello):
         self.client, self.socket = socket.socketpair()
@@ -177,9 +188,12 @@ class Daemon:
                     _, id, method, params = msgpack.unpackb(buffer[4:end])
                     buffer = buffer[end:]
                     self.requests.append((method, params))
-                    error, result = (None, self._hello)
+                    said = None, self._hello
                     if method != "hello":
-                        error, result = self._answer(method, params) or (None, {})
+                        said = self._answer(method, params) or (None, {})
+                    if said is ...:  # it never answers
+                        continue
+                    error, result = said
                     body = msgpack.packb([1, id, error, result])
                     self.socket.sendall(struct.pack(">I", len(body)) + body)
 
@@ -254,9 +268,11 @@ def test_a_daemon_that_refuses_gets_all_through_the_socket(connect, caplog, code
             return {"code": code, "message": "no", "details": {"errno": 12}}, None
 
     connection, daemon = connect(answer)
+    n_open = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
         assert write(connection, BIG) == [(None, {})]
 
+    assert len(os.listdir("/proc/self/fd")) == n_open + len(daemon.descriptors)
     methods = [method for method, _ in daemon.requests]
     assert methods == ["hello", "memory"] + 3 * ["write"]
     assert daemon.requests[-1][1]["outputs"]["x"]["data"] == BIG.tobytes()
@@ -332,9 +348,70 @@ def test_a_forked_child_leaves_the_memory_alone(connect):
     assert daemon.requests[-1][1]["outputs"]["x"]["at"] == [0, BIG.nbytes]
 
 
-def test_a_closed_connection_maps_nothing(connect):
+def n_mapped():
+    with open("/proc/self/maps") as maps:
+        return sum("memfd:lighterd" in line for line in maps)
+
+
+def test_the_next_connection_takes_the_memory_of_one_that_has_ended(connect):
+    files = set()
+    for _ in range(3):
+        connection, daemon = connect()
+        write(connection, BIG)
+        connection.close()
+        files.add(os.fstat(daemon.descriptors[0]).st_ino)
+        assert n_mapped() == 1
+    assert len(files) == 1
+
+
+def test_connections_at_the_same_time_share_nothing(connect):
+    (first, a), (second, b) = connect(), connect()
+    write(first, BIG)
+    write(second, -BIG)
+    assert os.pread(a.descriptors[0], BIG.nbytes, 0) == BIG.tobytes()
+    assert os.pread(b.descriptors[0], BIG.nbytes, 0) == (-BIG).tobytes()
+    first.close()
+    second.close()
+    assert n_mapped() == 1  # one is kept, and no more
+
+
+def test_memory_is_not_kept_where_a_batch_may_still_be_read(connect):
+    connection, daemon = connect(lambda method, _: None if method == "memory" else ...)
+    connection.post("write", {}, {"x": BIG}, on_answer=lambda *_: None)
+    connection.close()
+    assert n_mapped() == 0
+
+
+def test_memory_that_is_too_small_or_over_the_limit_is_not_taken(connect):
     connection, _ = connect()
     write(connection, BIG)
-    assert "memfd:lighterd" in open("/proc/self/maps").read()
     connection.close()
-    assert "memfd:lighterd" not in open("/proc/self/maps").read()
+    for limit in (MIB, 1 << 28):
+        connection, daemon = connect(max_memory_bytes=limit)
+        write(connection, np.zeros(min(limit, 9 * MIB), np.uint8))
+        size = daemon.requests[1][1]["size"]
+        assert size == min(limit, 72 * MIB) == os.fstat(daemon.descriptors[0]).st_size
+        connection.close()
+
+
+def test_no_more_than_so_many_pages_are_kept(connect, monkeypatch):
+    monkeypatch.setattr(memory, "KEPT_BYTES", PAGE)
+    connection, daemon = connect()
+    write(connection, BIG)
+    connection.close()
+    assert os.fstat(daemon.descriptors[0]).st_blocks * 512 == PAGE
+
+    connection, daemon = connect()
+    write(connection, BIG)
+    assert os.pread(daemon.descriptors[0], BIG.nbytes, 0) == BIG.tobytes()
+
+
+def test_a_forked_child_does_not_take_what_its_parent_has_left(connect):
+    connection, _ = connect()
+    write(connection, BIG)
+    connection.close()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(17 if n_mapped() == 0 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 17
+    assert n_mapped() == 1

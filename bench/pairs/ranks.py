@@ -1,0 +1,87 @@
+"""ranks - many connections at once, and one that goes on for long."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, closing
+from statistics import median
+from time import perf_counter
+from typing import Dict, Iterator
+
+import lighterd
+
+from bench import Bench
+from data import KEYS, row_batches
+from measure import OURS, Experiment, Figure, Side, calls, time_each
+
+N_ROWS = 256
+
+
+def experiments(bench: Bench) -> Iterator[Experiment]:
+    for n_ranks in bench.size((1, 4, 16, 64), (1, 4)):
+        yield _at_once(bench, n_ranks)
+    yield _over_time(bench)
+
+
+def _at_once(bench: Bench, n_ranks: int) -> Experiment:
+    """All ranks in this process, in turns: what grows is the daemon's work, not ours."""
+    n_batches = bench.size(1024, 64)
+    batches = row_batches(N_ROWS, n_batches)
+
+    def ours(directory: str) -> Dict[str, float]:
+        writer = lighterd.csv(os.path.join(directory, "p.csv"), KEYS)
+        cpu_s = bench.daemon.cpu_s()
+        with ExitStack() as stack:
+            ranks = [
+                stack.enter_context(closing(bench.daemon.open([writer], i, n_ranks)))
+                for i in range(n_ranks)
+            ]
+            turns = [rank.write for rank in ranks] * (n_batches // n_ranks)
+            start = perf_counter()
+            seconds = time_each(lambda turn: turn[0](turn[1]), zip(turns, batches))
+            for rank in ranks:
+                rank.flush()
+            written = perf_counter() - start
+            cpu_s = bench.daemon.cpu_s() - cpu_s
+            for rank in ranks[1:]:
+                rank.end(wait=False)
+            ranks[0].end()
+        return {
+            **calls(seconds),
+            "row": written / (N_ROWS * n_batches),
+            "cpu": cpu_s / n_batches,
+        }
+
+    return Experiment(
+        f"{n_ranks} rank{'s' * (n_ranks > 1)} of a table at once",
+        [Side(OURS, ours, OURS)],
+        [
+            Figure("typical", "blocks the process, a typical batch"),
+            Figure("row", "rows a second of all, until they are written", "rate"),
+            Figure("cpu", "a batch, of the daemon's processor time"),
+        ],
+    )
+
+
+def _over_time(bench: Bench) -> Experiment:
+    """What a hand-over costs at the end of a long epoch, and at its beginning."""
+    n_batches = bench.size(20_000, 100)
+    batches = row_batches(N_ROWS, n_batches)
+
+    def ours(directory: str) -> Dict[str, float]:
+        writer = lighterd.csv(os.path.join(directory, "p.csv"), KEYS)
+        with closing(bench.daemon.open([writer])) as rank:
+            seconds = time_each(rank.write, batches)
+            rank.end()
+        tenth = n_batches // 10
+        return {"first": median(seconds[:tenth]), "last": median(seconds[-tenth:])}
+
+    return Experiment(
+        f"an epoch of {n_batches:,} batches of {N_ROWS} rows",
+        [Side(OURS, ours, OURS)],
+        [
+            Figure("first", "blocks the process, a typical batch of the first tenth"),
+            Figure("last", "blocks the process, a typical batch of the last tenth"),
+        ],
+        n_rounds=1,
+    )
