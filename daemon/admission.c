@@ -72,6 +72,31 @@ admit_again(const struct job *job, const struct rank *rank, const struct job_spe
     return ADMIT_LATER;
 }
 
+/* Under an earlier process, or an earlier daemon. */
+static bool
+has_written(const struct rank *rank)
+{
+    for (uint32_t i = 0; rank->past && i < rank->job->n_outputs; i++)
+        if (rank->past[i].seq)
+            return true;
+    return false;
+}
+
+/* A rank of a job that goes on has done something before, and this process does not
+ * know of it: the job's other ranks are the same as then, or it is begun anew.
+ */
+static int
+admit_newcomer(const struct job *job, const struct rank *rank,
+               struct lighter_error *err)
+{
+    if (job->n_connected == 0)
+        return ADMIT_ANEW;
+    return lighter_fail(err, LIGHTER_E_STATE,
+                        "rank %u of job '%s' has written batches before: open it with "
+                        "resume, or stop its other ranks and begin anew",
+                        rank->number, job->name);
+}
+
 /* Return: an admission; -EBUSY; -EINVAL. */
 static int
 admit(const struct job *job, const struct job_spec *spec, const struct peer *peer,
@@ -90,6 +115,8 @@ admit(const struct job *job, const struct job_spec *spec, const struct peer *pee
     rank = spec->rank < job->world_size ? &job->ranks[spec->rank] : NULL;
     if (rank && (rank->state == RANK_ENDED || rank->state == RANK_CLOSING))
         return admit_again(job, rank, spec, peer);
+    if (rank && has_written(rank) && !spec->resume && !spec->again)
+        return admit_newcomer(job, rank, err);
     r = check_same(job, spec, err);
     if (r < 0)
         return r;
@@ -142,6 +169,18 @@ is_published(const struct job *past, const struct job_spec *spec)
     return past && past->state == JOB_PUBLISHED && spec->id && spec->id == past->id;
 }
 
+/* How long the ranks of a job that was live when its daemon ended may take to come. */
+#define RETURN_MS 60000
+
+static bool
+goes_on(const struct jobs *jobs, const struct job *past, const struct job_spec *spec)
+{
+    bool is_awaited = past && past->was_live &&
+                      (spec->again || uv_now(jobs->loop) - jobs->loaded_at < RETURN_MS);
+
+    return past && job_is_unfinished(past) && (spec->resume || is_awaited);
+}
+
 /* There is no live job: one goes on that is unfinished, or one is made. */
 static int
 begin(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
@@ -154,7 +193,7 @@ begin(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
                             "job '%s' is not known here: it was discarded or begun "
                             "anew, or this daemon has another state directory",
                             spec->name);
-    if (!spec->resume || !past || !job_is_unfinished(past))
+    if (!goes_on(jobs, past, spec))
         return jobs_create(jobs, spec, ret_job, err);
     *ret_job = past;
     return jobs_revive(jobs, past, err);

@@ -104,7 +104,7 @@ daemon_stop(struct daemon *daemon)
 {
     if (daemon->stopping)
         return;
-    daemon->stopping = true;
+    daemon->stopping = daemon->jobs.stopping = true;
     daemon->stopped_at = uv_now(&daemon->loop);
     log_info("stopping socket=%s", daemon->listener.address.sun_path);
     listener_stop(&daemon->listener);

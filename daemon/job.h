@@ -113,6 +113,7 @@ struct job {
     struct frame request; /* the `open` that made it, until the journal has it; owned */
     bool has_journal;     /* a file of the state directory is about it */
     bool is_revived;      /* it goes on from its journal */
+    bool was_live;        /* when its daemon ended: its ranks may be about to come */
     bool finalizing;      /* publish what is there; nobody comes again */
     bool is_complete;     /* its outputs are whole and are to be shown */
     bool is_published;    /* says its journal */
@@ -135,6 +136,8 @@ struct jobs {
     const struct settings *settings;
     struct state *state;
     unsigned n_threads; /* of the pool */
+    uint64_t loaded_at; /* uv_now(), ms */
+    bool stopping;      /* the daemon is: ranks that go now will come back */
     uv_timer_t tick;    /* once a second, while there are live jobs */
     TAILQ_HEAD(job_list, job) live, past;
     uint32_t n_live, n_past;

@@ -314,6 +314,8 @@ run_last(uv_work_t *work)
         job->work_result = publish_run(job, &job->work_error);
     if (job->doom == JOB_OPEN && job->work_result == 0 && job->n_outputs)
         job->finish_result = recovery_finish(job, &job->work_error);
+    if (job->doom != JOB_OPEN && !job->was_live && job->journal.fd >= 0)
+        recovery_rest(job);
     publish_close(job);
 }
 
@@ -338,6 +340,7 @@ void
 job_finish(struct job *job)
 {
     job->state = JOB_PUBLISHING;
+    job->was_live = job->jobs->stopping;
     if (!job->sync) /* else that calls again */
         submit(job, run_last, after_last);
 }
@@ -644,6 +647,7 @@ jobs_load(struct jobs *jobs, const struct registry *registry, struct lighter_err
 {
     struct loading loading = {jobs, registry};
 
+    jobs->loaded_at = uv_now(jobs->loop);
     return state_each(jobs->state, load, &loading, err);
 }
 

@@ -39,6 +39,7 @@ enum journal_kind {
     JOURNAL_PUBLISHED = 9, /* they have their final names. The first, and the only one:
                               seq, text: as of a JOURNAL_JOB; n_samples, size: the
                               job's */
+    JOURNAL_RESTED = 11,   /* its ranks have gone; nobody is about to come back */
     JOURNAL_CRASHED = 10,  /* rank, writer, seq: the daemon died of this batch */
 };
 

@@ -322,11 +322,15 @@ visit(void *data, const struct journal_record *record, uint64_t end,
         reading->durable = end;
         return 0;
     case JOURNAL_PLACE:
+        reading->job->was_live = true;
         if (record->writer < JOB_WRITERS_MAX)
             reading->places[record->writer] = *record;
         return 0;
     case JOURNAL_DURABLE:
         reading->durable = record->size;
+        return 0;
+    case JOURNAL_RESTED:
+        reading->job->was_live = false;
         return 0;
     case JOURNAL_COMPLETE:
         reading->job->is_complete = true;
@@ -356,7 +360,7 @@ forget(struct job *job)
     for (uint32_t i = 0; i < job->n_outputs; i++)
         job->outputs[i].n_names = 0;
     job->n_batches = job->n_samples = job->n_bytes = 0;
-    job->is_complete = job->is_published = false;
+    job->is_complete = job->is_published = job->was_live = false;
 }
 
 static int
@@ -591,6 +595,15 @@ recovery_open_shards(struct job *job, bool all, struct lighter_error *err)
 }
 
 /* ---- the end ---- */
+
+void
+recovery_rest(struct job *job)
+{
+    struct journal_record rested = {.kind = JOURNAL_RESTED};
+
+    /* where it cannot be noted a rank of its next run may join it */
+    journal_append(&job->journal, &rested, NULL);
+}
 
 int
 recovery_discard(struct job *job, struct lighter_error *err)

@@ -45,6 +45,9 @@ int recovery_resume(struct job *job, struct lighter_error *err);
  */
 int recovery_open_shards(struct job *job, bool all, struct lighter_error *err);
 
+/* Its ranks have gone, and not because the daemon ends. */
+void recovery_rest(struct job *job);
+
 /* Remove all that an unfinished job left, and its journal. Return: 0; -errno. */
 int recovery_discard(struct job *job, struct lighter_error *err);
 

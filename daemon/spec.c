@@ -119,6 +119,8 @@ parse_resume(struct job_spec *spec, const msgpack_object *params,
     int r = params_bool(params, "resume", &spec->resume, err);
 
     if (r >= 0)
+        r = params_bool(params, "again", &spec->again, err);
+    if (r >= 0)
         r = params_int(params, "id", 1, INT64_MAX, &id, err);
     if (r >= 0)
         r = params_int(params, "answered", 0, INT64_MAX, &answered, err);

@@ -27,6 +27,7 @@ struct job_spec {
     struct frame request;     /* the body of the `open`; owned */
     bool moved;               /* the job has them now */
 
+    bool again;        /* sent before, to a daemon that died */
     bool resume;       /* go on where the job was left, if it was */
     uint64_t id;       /* of that job; 0: whichever it is */
     uint64_t answered; /* seq of the last batch that the client knows the fate of */

@@ -25,6 +25,8 @@ PATIENCE_S = 120
 def no_environment_of_ours(monkeypatch):
     for name in ("LIGHTERD", "LIGHTERD_SOCKET", "RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
+    # Where a daemon is gone for good a test wants to know, and not to wait.
+    monkeypatch.setenv("LIGHTERD_RECONNECT_SECONDS", "0")
 
 
 def pytest_configure(config):

@@ -48,16 +48,23 @@ class BaseWriter(_Callback):
         *,
         job: Optional[str] = None,
         socket: Optional[PathLike] = None,
+        resume: bool = False,
     ) -> None:
         super().__init__()
         self.path = Path(path)
         self.job = job
         self.socket = socket
+        self.resume = resume
         self._output: Union[session.Member, LocalFiles, None] = None
 
     def _connect(self, trainer: Any) -> Union[session.Member, LocalFiles]:
         """What takes the batches of this trainer."""
         raise NotImplementedError
+
+    def _session(self, trainer: Any) -> session.Session:
+        shared = session.of(trainer, self.job, self.socket)
+        shared.resume |= self.resume
+        return shared
 
     def _directory(self) -> Path:
         """What must be there, and be the same for all ranks."""
@@ -134,6 +141,8 @@ class CsvWriter(BaseWriter):
         keys: Keys of the outputs, one a column. Each must be in every batch's outputs.
         job: What the job is called; after the first writer's path where it is not told.
         socket: The daemon's socket; see `lighterd.address`.
+        resume: Go on where an earlier run was interrupted, if one was. The trainer
+            predicts all of it again; what was written is not written again.
     """
 
     def __init__(
@@ -143,12 +152,13 @@ class CsvWriter(BaseWriter):
         *,
         job: Optional[str] = None,
         socket: Optional[PathLike] = None,
+        resume: bool = False,
     ) -> None:
-        super().__init__(path, job=job, socket=socket)
+        super().__init__(path, job=job, socket=socket, resume=resume)
         self.keys = keys
 
     def _connect(self, trainer: Any) -> session.Member:
-        shared = session.of(trainer, self.job, self.socket)
+        shared = self._session(trainer)
         return shared.join(writers.csv(self.path, self.keys))
 
 
@@ -164,6 +174,8 @@ class FileWriter(BaseWriter):
         name_key: Key of the outputs with the files' names; else they are numbered.
         job: What the job is called; after the first writer's path where it is not told.
         socket: The daemon's socket; see `lighterd.address`.
+        resume: Go on where an earlier run was interrupted, if one was. A callable
+            writes all files again.
     """
 
     def __init__(
@@ -175,8 +187,9 @@ class FileWriter(BaseWriter):
         *,
         job: Optional[str] = None,
         socket: Optional[PathLike] = None,
+        resume: bool = False,
     ) -> None:
-        super().__init__(directory, job=job, socket=socket)
+        super().__init__(directory, job=job, socket=socket, resume=resume)
         if not isinstance(writer_fn, (str, Mapping)) and not callable(writer_fn):
             raise TypeError("writer_fn must be a string or a callable")
         self.value_key = value_key
@@ -204,7 +217,7 @@ class FileWriter(BaseWriter):
                 rank=trainer.global_rank,
                 world_size=trainer.world_size,
             )
-        shared = session.of(trainer, self.job, self.socket)
+        shared = self._session(trainer)
         writer_registry.check(self._split()[0], shared.encoders)
         return shared.join(
             writers.file(self.path, self.value_key, self.writer_fn, self.name_key)

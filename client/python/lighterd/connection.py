@@ -5,8 +5,10 @@ are read while requests are sent and while someone waits, in the caller's thread
 is no other. `post` comes back when the socket has taken the whole frame; big tensors
 have by then been copied into memory that the daemon reads, which is made when the first
 of them comes. Nothing is lent: what a request said, frame and memory, is kept until its
-answer comes, and could be sent again. A connection is used by one thread at a time, and
-only by the process that made it: after a fork the child leaves it alone.
+answer comes. Where the daemon goes away meanwhile, the next one is waited for; the jobs
+are opened again there, and what has no answer is sent again: see "A daemon that dies"
+in doc/protocol.md. A connection is used by one thread at a time, and only by the process
+that made it: after a fork the child leaves it alone.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import os
 import select
 import socket
 import struct
-from time import monotonic
+from time import monotonic, sleep
 from typing import (
     Any,
     Callable,
@@ -30,7 +32,14 @@ from typing import (
 )
 
 from . import __version__, native
-from .errors import ConnectionError, Error, ProtocolError, StateError, from_answer
+from .errors import (
+    ConnectionError,
+    Error,
+    LimitError,
+    ProtocolError,
+    StateError,
+    from_answer,
+)
 from .memory import Memory, Places, Slot, leave, obtain
 from .wire import FrameReader, check_size, pack_request
 
@@ -47,6 +56,11 @@ POLL_REQUESTS = 16
 SLOW_SECONDS = 2.0
 SLOW_PART = 0.1
 
+# How long a daemon that has gone away is waited for, and how often it is looked for.
+RECONNECT_VARIABLE = "LIGHTERD_RECONNECT_SECONDS"
+RECONNECT_SECONDS = 300.0
+PAUSE_MIN_SECONDS, PAUSE_MAX_SECONDS = 0.05, 2.0
+
 # Takes the error and the result of an answer, one of which is None.
 OnAnswer = Callable[[Optional[Dict[str, Any]], Any], None]
 
@@ -58,17 +72,40 @@ class _Request(NamedTuple):
     slot: Optional[Slot]
     size: int  # of the frame, and of its tensors in memory
     on_answer: OnAnswer
+    handle: int  # of the job that it is about; 0: of none
+    seq: int  # of its batch; 0: it is no `write`
+    opens: Optional[Dict[str, Any]]  # the parameters of an `open`
+    descriptor: Optional[int]  # that goes with it
+
+
+class _OpenJob:
+    """What it takes to open it again."""
+
+    def __init__(self, params: Dict[str, Any], id: int) -> None:
+        self.params = params
+        self.id = id  # 0: it has no outputs, so that nothing of it can be lost
+        self.last_seq = 0  # of the batches that were sent
 
 
 class Connection:
-    """Takes a connected socket and says hello. Connect with `launch.connect`."""
+    """Takes a connected socket and says hello. Connect with `launch.connect`.
 
-    def __init__(self, connected: socket.socket) -> None:
-        connected.setblocking(False)
+    `dial` gives a new socket when the daemon has gone away; without it that is the end.
+    """
+
+    def __init__(
+        self,
+        connected: socket.socket,
+        dial: Optional[Callable[[], socket.socket]] = None,
+    ) -> None:
         self._socket = connected
+        self._dial = dial
         self._pid = os.getpid()
         self._reader = FrameReader()
         self._requests: Dict[int, _Request] = {}
+        self._jobs: Dict[int, _OpenJob] = {}
+        self._is_greeted = self._is_restoring = False
+        self._n_lives = 0  # how often the daemon has come back
         self._bytes_on_way = 0
         self._last_id = 0
         self._changed: Set[int] = set()
@@ -79,7 +116,11 @@ class Connection:
         self._opened = self._next_poll = monotonic()
         self._has_warned = False
         self.blocked_seconds = 0.0  # that `post` has waited for room
+        self._greet()
+        self._is_greeted = True
 
+    def _greet(self) -> None:
+        self._socket.setblocking(False)
         hello = self.call(
             "hello",
             {
@@ -93,17 +134,10 @@ class Connection:
         self._memory_room = hello.get("max_memory_bytes", 0)
         self.encoders: List[str] = hello["encoders"]
 
-    def call(
-        self, method: str, params: Dict[str, Any], descriptor: Optional[int] = None
-    ) -> Any:
+    def call(self, method: str, params: Dict[str, Any], **more: Any) -> Any:
         """Send a request and wait for its result, or raise its error."""
         answer: List[Any] = []
-        self.post(
-            method,
-            params,
-            descriptor=descriptor,
-            on_answer=lambda *both: answer.extend(both),
-        )
+        self.post(method, params, on_answer=lambda *both: answer.extend(both), **more)
         while not answer:
             self._receive(wait=True)
         error, result = answer
@@ -111,14 +145,34 @@ class Connection:
             raise from_answer(error)
         return result
 
+    def open(self, params: Dict[str, Any]) -> Dict[str, Any]:
+        """Open a job, and again whenever the daemon comes back, until it is left."""
+        opened = self.call("open", params, opens=params)
+        self._jobs[opened["handle"]] = _OpenJob(params, opened["id"])
+        return opened
+
+    def leave(self, handle: int, method: str, params: Dict[str, Any]) -> Any:
+        """The last request for a job: `end` or `abort`."""
+        try:
+            return self.call(method, {"job": handle, **params}, handle=handle)
+        finally:
+            self._jobs.pop(handle, None)
+
+    def stay_away(self) -> None:
+        """If the daemon goes away from now on, that is the end."""
+        self._dial = None
+
     def post(
         self,
         method: str,
         params: Dict[str, Any],
         outputs: Optional[Mapping[str, Any]] = None,
         *,
-        descriptor: Optional[int] = None,
         on_answer: OnAnswer,
+        handle: int = 0,
+        seq: int = 0,
+        opens: Optional[Dict[str, Any]] = None,
+        descriptor: Optional[int] = None,
     ) -> None:
         """Send a request; `on_answer` is called from within a later call.
 
@@ -132,7 +186,7 @@ class Connection:
         frame = pack_request(id, method, params, outputs, places)
         check_size(len(frame) - 4, self._max_frame_bytes)
         size = len(frame) + places.size
-        if self._bytes_on_way + size > self._max_client_bytes:
+        if self._bytes_on_way + size > self._max_client_bytes and self._is_greeted:
             self._wait_for_bytes(size)
         slot = None
         if places.size:
@@ -141,12 +195,17 @@ class Connection:
                 frame = pack_request(id, method, params, outputs)
                 check_size(len(frame) - 4, self._max_frame_bytes)
 
-        self._requests[id] = _Request(frame, slot, size, on_answer)
+        self._requests[id] = _Request(
+            frame, slot, size, on_answer, handle, seq, opens, descriptor
+        )
         self._bytes_on_way += size
+        if seq:
+            self._jobs[handle].last_seq = seq
         try:
             self._send(frame, descriptor)
         except BaseException:
-            self.close()  # half a frame may be out: what follows would be no frame
+            if not self._is_restoring:
+                self.close()  # half a frame may be out: what follows would be none
             raise
 
     def poll(self) -> None:
@@ -244,19 +303,24 @@ class Connection:
 
     def _share(self, memory: Memory) -> Memory:
         try:
-            self.call("memory", {"size": memory.size}, memory.descriptor)
+            self._announce(memory)
         except BaseException:
             memory.close()
             raise
         return memory
 
+    def _announce(self, memory: Memory) -> None:
+        self.call("memory", {"size": memory.size}, descriptor=memory.descriptor)
+
     def _send(self, frame: bytearray, descriptor: Optional[int]) -> None:
+        life = self._n_lives
         n_sent = self._try_send(frame, 0, descriptor)
-        while n_sent < len(frame):
+        while n_sent < len(frame) and life == self._n_lives:  # else it was sent again
             # The daemon may be waiting for us to read, so do both.
             self._poll(select.POLLIN | select.POLLOUT)
             self._receive(wait=False)
-            n_sent += self._try_send(frame, n_sent, None if n_sent else descriptor)
+            if life == self._n_lives:
+                n_sent += self._try_send(frame, n_sent, None if n_sent else descriptor)
 
     def _try_send(
         self, frame: bytearray, start: int, descriptor: Optional[int]
@@ -270,8 +334,10 @@ class Connection:
         except BlockingIOError:
             return 0
         except (BrokenPipeError, ConnectionResetError):
-            while True:  # its last words say why; then this raises
+            life = self._n_lives
+            while life == self._n_lives:  # its last words may say why
                 self._receive(wait=True)
+            return 0
 
     def _receive(self, wait: bool) -> None:
         """Read what answers there are; with `wait`, until some bytes have come."""
@@ -281,17 +347,15 @@ class Connection:
         try:
             received = native.receive(self._socket, self._reader.is_at_frame())
         except OSError as error:
-            self._fail(ConnectionError(f"the connection to lighterd broke: {error}"))
+            self._lost(f"the connection to lighterd broke: {error}")
+            return
         if received is None:
             return
         ids, data = received
         if not ids and not data:
-            self._fail(
-                ConnectionError(
-                    "lighterd closed the connection"
-                    + ("" if self._last_id > 1 else ": does it run as another user?")
-                )
-            )
+            other = "" if self._last_id > 1 else ": does it run as another user?"
+            self._lost(f"lighterd closed the connection{other}")
+            return
         try:
             for id in ids:
                 self._take_answer(id, None, {})
@@ -315,9 +379,9 @@ class Connection:
     def _take_answer(
         self, id: Any, error: Optional[Dict[str, Any]], result: Any
     ) -> None:
-        request = self._requests.pop(id, None)
-        if request is None:
+        if id not in self._requests:
             raise ValueError(f"there is no request {id!r}")
+        request = self._requests.pop(id)
         self._bytes_on_way -= request.size
         if request.slot is not None and self._memory is not None:
             self._memory.give_back(request.slot)
@@ -326,6 +390,98 @@ class Connection:
     def _take_notification(self, method: Any, params: Any) -> None:
         if method == "changed":
             self._changed.add(params["job"])
+
+    # ---- a daemon that dies ----
+
+    def _lost(self, why: str) -> None:
+        """The daemon is gone. Goes on with the next one, or raises."""
+        failure = ConnectionError(why)
+        if self._is_restoring:
+            raise failure
+        if self._dial is None or not self._is_greeted:
+            self._fail(failure)
+        limit = float(os.environ.get(RECONNECT_VARIABLE, RECONNECT_SECONDS))
+        if limit <= 0:
+            self._fail(failure)
+        self._is_restoring = True
+        try:
+            self._restore(failure, limit)
+        except Exception as error:
+            self._fail(error)
+        except BaseException:  # a Ctrl-C, while it waited
+            self.close()
+            raise
+        finally:
+            self._is_restoring = False
+
+    def _restore(self, failure: Exception, limit: float) -> None:
+        logger.warning("%s; looking for it for %g s", failure, limit)
+        since, pause = monotonic(), PAUSE_MIN_SECONDS
+        unanswered = set(self._requests)
+        while True:
+            try:
+                self._begin_again(unanswered)
+                break
+            except (OSError, LimitError) as error:
+                self._socket.close()
+                for id in self._requests.keys() - unanswered:  # of the attempt itself
+                    self._bytes_on_way -= self._requests.pop(id).size
+                if monotonic() + pause - since > limit:
+                    raise ConnectionError(
+                        f"{failure}, and was not back within {limit:g} s: {error}"
+                    ) from error
+            sleep(pause)
+            pause = min(2 * pause, PAUSE_MAX_SECONDS)
+        seconds = monotonic() - since
+        self.blocked_seconds += seconds
+        logger.warning(
+            "lighterd is back after %.1f s; %d requests were sent again",
+            *(seconds, len(unanswered)),
+        )
+
+    def _begin_again(self, unanswered: Set[int]) -> None:
+        """Everything that the daemon before was told."""
+        assert self._dial is not None
+        self._socket = self._dial()
+        self._reader = FrameReader()
+        self._is_greeted = False  # so that nothing waits for what is not sent again yet
+        try:
+            self._greet()
+            if self._memory is not None:
+                self._announce(self._memory)
+            for handle, job in self._jobs.items():
+                self._open_again(handle, job)
+        finally:
+            self._is_greeted = True
+        self._n_lives += 1
+        for id in [id for id in self._requests if id in unanswered]:
+            if id in self._requests:  # its answer may have come meanwhile
+                self._send_again(id)
+
+    def _open_again(self, handle: int, job: _OpenJob) -> None:
+        mine = {
+            id: request
+            for id, request in self._requests.items()
+            if request.handle == handle
+        }
+        seqs = [request.seq for request in mine.values() if request.seq]
+        answered = min(seqs) - 1 if seqs else job.last_seq
+        params = {**job.params, "handle": handle, "again": True}
+        if job.id:
+            params.update(resume=True, id=job.id, answered=answered)
+        opened = self.call("open", params)
+        self._changed.add(handle)
+        if opened["published"]:  # all of it was there, but for the last words
+            for id in mine:
+                self._take_answer(id, None, opened)
+
+    def _send_again(self, id: int) -> None:
+        request = self._requests[id]
+        if request.opens is not None:
+            params = {**request.opens, "again": True}
+            request = request._replace(frame=pack_request(id, "open", params))
+            self._requests[id] = request
+        self._send(request.frame, request.descriptor)
 
     def _fail(self, failure: Exception) -> NoReturn:
         self._failure = failure

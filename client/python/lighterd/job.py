@@ -25,7 +25,11 @@ NAME_MAX_BYTES = 100
 
 
 class Job:
-    """An open job. `lighterd.run` makes one for a loop of your own."""
+    """An open job. `lighterd.run` makes one for a loop of your own.
+
+    With `resume` it goes on where an earlier process was interrupted, if one was:
+    `committed_batches` of this rank, with `committed_samples`, are written already.
+    """
 
     def __init__(
         self,
@@ -36,14 +40,14 @@ class Job:
         stage: str = "predict",
         rank: int = 0,
         world_size: int = 1,
+        resume: bool = False,
     ) -> None:
         self.name = name or _name_after(writers[0].path)
         self._connection = connection
         self._writers = tuple(writers)
         self._keys = list(dict.fromkeys(key for each in writers for key in each.keys))
         self._errors: Deque[Exception] = deque()
-        opened = connection.call(
-            "open",
+        opened = connection.open(
             {
                 "job": self.name,
                 "stage": stage,
@@ -51,10 +55,13 @@ class Job:
                 "world_size": world_size,
                 "cwd": os.getcwd(),
                 "writers": [{"type": w.type, "options": w.options} for w in writers],
-            },
+                "resume": resume,
+            }
         )
         self._handle: Optional[int] = opened["handle"]
-        self._seq: int = opened["seq"]
+        self._seq = 0  # of the last batch
+        self.committed_batches: int = opened["seq"]
+        self.committed_samples: int = opened["samples"]
         if rank == 0:
             for warning in opened["warnings"]:
                 logger.warning(warning)
@@ -69,7 +76,8 @@ class Job:
 
         Raises KeyError or ValueError for a batch that cannot be right, and the error of
         an earlier batch if one has come; this batch is then not handed over.
-        `batch_idx` counts by itself where it is not told.
+        `batch_idx` counts by itself where it is not told. One of `committed_batches`
+        is not written again.
         """
         for writer in self._writers:
             writer.check(outputs)
@@ -81,6 +89,8 @@ class Job:
         """`write` without the checks: of `outputs` go the keys that writers need."""
         if self._handle is None:
             raise StateError(f"job '{self.name}' is over")
+        if self.skip():
+            return
         self._connection.poll()
         self._raise_earlier()
         self._connection.post(
@@ -93,8 +103,32 @@ class Job:
             },
             {key: outputs[key] for key in self._keys if key in outputs},
             on_answer=partial(self._answered, batch_idx),
+            handle=self._handle,
+            seq=self._seq + 1,
         )
         self._seq += 1
+
+    def skip(self) -> bool:
+        """Whether the next batch is written already; it is passed over then.
+
+            for images in loader:
+                if not out.skip():
+                    out.write({"pred": model(images)})
+        """
+        is_committed = self._seq < self.committed_batches
+        self._seq += is_committed
+        return is_committed
+
+    def flush(self) -> None:
+        """Wait until all that was written is on the disk, to outlast a loss of power.
+
+        Raises the error of a batch that could not be written.
+        """
+        if self._handle is None:
+            raise StateError(f"job '{self.name}' is over")
+        self._connection.flush()
+        self._raise_earlier()
+        self._connection.call("flush", {"job": self._handle}, handle=self._handle)
 
     @property
     def blocked_seconds(self) -> float:
@@ -120,12 +154,13 @@ class Job:
         """The process failed: publish nothing. Does nothing where the job is over."""
         if self._handle is not None:
             # Where the daemon is gone there is nothing to tell, and worse to report.
+            self._connection.stay_away()
             with suppress(Error):
                 self._leave("abort", {"reason": reason})
 
     def _leave(self, method: str, params: Dict[str, Any]) -> Dict[str, Any]:
         handle, self._handle = self._handle, None  # gone, whatever the answer
-        return self._connection.call(method, {"job": handle, **params})
+        return self._connection.leave(handle, method, params)
 
     def _answered(self, batch_idx: int, error: Optional[dict], _: Any) -> None:
         if error is not None:

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from functools import partial
 from typing import NoReturn, Optional
 
 from . import address
@@ -26,15 +27,20 @@ EXIT_TAKEN = 3  # another daemon holds this socket
 def connect(told: Optional[address.PathLike] = None) -> Connection:
     """Connect to the daemon of this address, or of the default one."""
     path = address.resolve(told)
+    connected = _dial(path)
+    try:
+        return Connection(connected, partial(_dial, path))
+    except BaseException:
+        connected.close()
+        raise
+
+
+def _dial(path: str) -> socket.socket:
     connected = _try_connect(path)
     if connected is None:
         _start(path)
         connected = _keep_trying(path)
-    try:
-        return Connection(connected)
-    except BaseException:
-        connected.close()
-        raise
+    return connected
 
 
 def _try_connect(path: str) -> Optional[socket.socket]:

@@ -24,6 +24,7 @@ def run(
     job: Optional[str] = None,
     stage: str = "predict",
     socket: Optional[PathLike] = None,
+    resume: bool = False,
 ) -> Iterator[Job]:
     """Write the outputs of a loop.
 
@@ -35,7 +36,9 @@ def run(
     leaving it by an exception publishes nothing and keeps what was written aside.
 
     `rank` and `world_size` are torchrun's where they are not told, `job` is named after
-    the first writer's path, `socket` is the daemon's (see `lighterd.address`).
+    the first writer's path, `socket` is the daemon's (see `lighterd.address`). With
+    `resume` the job goes on where an earlier process was interrupted, if one was: the
+    batches that it had written are not written again (see `Job.skip`).
     """
     if not writers:
         raise ValueError("run needs at least one writer")
@@ -51,6 +54,7 @@ def run(
             stage=stage,
             rank=rank,
             world_size=world_size,
+            resume=resume,
         )
         try:
             yield out

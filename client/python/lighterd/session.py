@@ -44,6 +44,7 @@ class Session:
         self._job: Optional[Job] = None
         self._event: Hashable = None
         self._seen_by: Set[int] = set()
+        self.resume = False  # one of the callbacks wants it
         self.encoders = self._connection.encoders
 
     def join(self, writer: Writer) -> Member:
@@ -62,6 +63,7 @@ class Session:
                 name=self._name,
                 rank=self._rank,
                 world_size=self._world_size,
+                resume=self.resume,
             )
 
     def write(

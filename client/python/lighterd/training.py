@@ -54,8 +54,7 @@ class Training:
         self.name = job or _agree_on_name(trainer)
         self._connection = connect(socket)
         self._answer: Optional[Answer] = None
-        opened = self._connection.call(
-            "open",
+        opened = self._connection.open(
             {
                 "job": self.name,
                 "stage": "fit",
@@ -65,7 +64,7 @@ class Training:
                 "writers": [],
                 "policies": list(policies),
                 "parameters": [name for name, _ in _parameters(module)],
-            },
+            }
         )
         self._handle = opened["handle"]
 
@@ -76,7 +75,7 @@ class Training:
         if not changed and self._answer and self._answer.holds(step, epoch):
             return
         params = {"job": self._handle, "global_step": step, "epoch": epoch}
-        answer = self._connection.call("step", params)
+        answer = self._connection.call("step", params, handle=self._handle)
         self._answer = Answer(
             step,
             epoch,
@@ -90,10 +89,10 @@ class Training:
         """End the job; with a reason, abort it."""
         try:
             if reason is None:
-                self._connection.call("end", {"job": self._handle, "wait": False})
+                self._connection.leave(self._handle, "end", {"wait": False})
             else:
-                params = {"job": self._handle, "reason": reason}
-                self._connection.call("abort", params)
+                self._connection.stay_away()
+                self._connection.leave(self._handle, "abort", {"reason": reason})
         finally:
             self._connection.close()
 
