@@ -31,7 +31,7 @@ from typing import (
 
 from . import __version__, native
 from .errors import ConnectionError, Error, ProtocolError, StateError, from_answer
-from .memory import Memory, Places, Slot, leave, obtain
+from .memory import PAGE, Memory, Places, Slot, leave, obtain
 from .wire import FrameReader, check_size, pack_request
 
 logger = logging.getLogger("lighterd")
@@ -90,7 +90,7 @@ class Connection:
         )
         self._max_frame_bytes = hello["max_frame_bytes"]
         self._max_client_bytes = hello["max_client_bytes"]
-        self._memory_room = hello.get("max_memory_bytes", 0)
+        self._memory_room = hello.get("max_memory_bytes", 0) // PAGE * PAGE
         self.encoders: List[str] = hello["encoders"]
 
     def call(
