@@ -6,7 +6,8 @@ pkgconfig_DATA += client/c/liblighter.pc
 EXTRA_DIST += client/c/liblighter.map
 liblighter_la_SOURCES = client/c/answer.c client/c/answer.h client/c/channel.c \
 	client/c/channel.h client/c/client.c client/c/client.h client/c/job.c \
-	client/c/jsonwire.c client/c/jsonwire.h client/c/outputs.c client/c/outputs.h \
+	client/c/jsonwire.c client/c/jsonwire.h client/c/memory.c client/c/memory.h client/c/outputs.c \
+	client/c/outputs.h \
 	client/c/session.c client/c/session.h
 liblighter_la_CPPFLAGS = $(AM_CPPFLAGS) $(MSGPACK_CFLAGS) $(JANSSON_CFLAGS)
 liblighter_la_LIBADD = libwire.la $(JANSSON_LIBS)
@@ -71,7 +72,7 @@ EXTRA_DIST += $(lighterd_python) client/python/README.md client/python/lighterd/
 
 if HAVE_CHECK
 client_tests = tests/unit/test_client tests/unit/test_client_answers \
-	tests/unit/test_client_outputs
+	tests/unit/test_client_memory tests/unit/test_client_outputs
 ctl_tests = tests/unit/test_ctl_options tests/unit/test_ctl_output
 check_PROGRAMS += $(client_tests) $(ctl_tests)
 TESTS += $(client_tests) $(ctl_tests)
@@ -86,6 +87,11 @@ tests_unit_test_client_answers_SOURCES = tests/unit/test_client_answers.c \
 	tests/unit/client_peer.c tests/unit/client_peer.h
 tests_unit_test_client_answers_CPPFLAGS = $(client_test_flags)
 tests_unit_test_client_answers_LDADD = $(client_test_libs)
+tests_unit_test_client_memory_SOURCES = tests/unit/test_client_memory.c \
+	client/c/memory.c client/c/memory.h tests/unit/client_peer.c \
+	tests/unit/client_peer.h
+tests_unit_test_client_memory_CPPFLAGS = $(client_test_flags)
+tests_unit_test_client_memory_LDADD = $(client_test_libs)
 tests_unit_test_client_outputs_SOURCES = tests/unit/test_client_outputs.c \
 	tests/unit/client_peer.c tests/unit/client_peer.h
 tests_unit_test_client_outputs_CPPFLAGS = $(client_test_flags)

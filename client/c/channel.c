@@ -171,9 +171,10 @@ send_some(struct channel *channel, struct msghdr *header, struct lighter_error *
         ssize_t n = sendmsg(channel->fd, header, MSG_NOSIGNAL | MSG_DONTWAIT);
         int r = 0;
 
-        if (n >= 0)
+        if (n >= 0) {
             skip_sent(header, (size_t)n);
-        else if (errno == EAGAIN)
+            header->msg_controllen = 0; /* a descriptor went with the first byte */
+        } else if (errno == EAGAIN)
             r = wait_writable(channel, err);
         else if (errno != EINTR)
             r = fail_send(channel, errno, err);
@@ -183,10 +184,32 @@ send_some(struct channel *channel, struct msghdr *header, struct lighter_error *
     return 0;
 }
 
+/* Room for one descriptor, aligned as the kernel wants it. */
+union rights {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+static void
+add_descriptor(struct msghdr *header, union rights *rights, int fd)
+{
+    struct cmsghdr *head;
+
+    *rights = (union rights){0};
+    header->msg_control = rights->bytes;
+    header->msg_controllen = sizeof rights->bytes;
+    head = CMSG_FIRSTHDR(header);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(head), &fd, sizeof fd);
+}
+
 int
-channel_send(struct channel *channel, struct iovec *parts, size_t n_parts,
+channel_send(struct channel *channel, struct iovec *parts, size_t n_parts, int fd,
              struct lighter_error *err)
 {
+    union rights rights;
     int r = 0;
 
     for (size_t at = 0; at < n_parts && r == 0; at += IOV_MAX) {
@@ -194,6 +217,8 @@ channel_send(struct channel *channel, struct iovec *parts, size_t n_parts,
         struct msghdr header = {.msg_iov = parts + at,
                                 .msg_iovlen = left < IOV_MAX ? left : IOV_MAX};
 
+        if (fd >= 0 && at == 0)
+            add_descriptor(&header, &rights, fd);
         r = send_some(channel, &header, err);
     }
     return r;

@@ -36,8 +36,10 @@ int channel_open(struct channel *channel, const struct sockaddr_un *address,
                  struct lighter_error *err);
 void channel_close(struct channel *channel);
 
-/* All bytes of the parts, in order, to the kernel. The parts are used up. */
-int channel_send(struct channel *channel, struct iovec *parts, size_t n_parts,
+/* All bytes of the parts, in order, to the kernel; the descriptor `fd`, where it is
+ * none of -1, with the first of them. The parts are used up.
+ */
+int channel_send(struct channel *channel, struct iovec *parts, size_t n_parts, int fd,
                  struct lighter_error *err);
 
 /* Take what has come, at least one read's worth of it where `wait` is set; that need

@@ -34,7 +34,7 @@ pack_hello(struct session *session, const char *client_name, struct frame *ret_f
 
 static int
 read_limits(const msgpack_object *result, struct lighter_hello *hello,
-            struct lighter_error *err)
+            int64_t *ret_max_memory, struct lighter_error *err)
 {
     int64_t protocol;
     int r = params_required(params_int(result, "protocol", PROTOCOL_VERSION,
@@ -52,7 +52,10 @@ read_limits(const msgpack_object *result, struct lighter_hello *hello,
         r = params_required(params_int(result, "max_client_bytes", 1, INT64_MAX / 2,
                                        &hello->max_client_bytes, err),
                             "max_client_bytes", err);
-    return r;
+    if (r == 0) /* absent: there is no such memory */
+        r = params_int(result, "max_memory_bytes", 0, INT64_MAX / 2, ret_max_memory,
+                       err);
+    return r < 0 ? r : 0;
 }
 
 static int
@@ -60,7 +63,8 @@ read_hello(struct lighter_client *client, const msgpack_object *result,
            struct lighter_error *err)
 {
     msgpack_object_str server;
-    int r = read_limits(result, &client->hello, err);
+    int64_t max_memory = 0;
+    int r = read_limits(result, &client->hello, &max_memory, err);
 
     if (r == 0)
         r = params_required(params_string(result, "server", &server, err), "server",
@@ -74,6 +78,7 @@ read_hello(struct lighter_client *client, const msgpack_object *result,
     client->hello.socket_path = client->address.sun_path;
     client->session.max_frame_bytes = (size_t)client->hello.max_frame_bytes;
     client->session.max_client_bytes = (size_t)client->hello.max_client_bytes;
+    client->session.memory_room = memory_room((size_t)max_memory);
     return 0;
 }
 

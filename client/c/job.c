@@ -250,6 +250,13 @@ map_head(uint8_t head[MAP_HEAD_SIZE], uint32_t count)
     frame_head(head + 1, count);
 }
 
+/* With its head, and without what is in memory. */
+static size_t
+frame_size(const struct frame *envelope, const struct lighter_outputs *outputs)
+{
+    return envelope->size - 1 + MAP_HEAD_SIZE + outputs_size(outputs);
+}
+
 /* Send envelope, map head and outputs; `batch` becomes the request. */
 static int
 send_parts(struct session *session, struct client_job *job,
@@ -266,10 +273,38 @@ send_parts(struct session *session, struct client_job *job,
     parts[0] = (struct iovec){envelope->data, envelope->size - 1};
     parts[1] = (struct iovec){head, sizeof head};
     outputs_parts(outputs, parts + 2);
-    frame_head(envelope->data, (uint32_t)(batch->size - FRAME_HEAD_SIZE));
+    frame_head(envelope->data,
+               (uint32_t)(frame_size(envelope, outputs) - FRAME_HEAD_SIZE));
     job->seq++;
     job->n_unanswered++; /* before it is sent: answers are taken meanwhile */
     return session_send(session, parts, n_parts, batch, err);
+}
+
+/* Wait for room, and have the large tensors where the daemon reads them. Without memory
+ * they become parts of the frame.
+ */
+static int
+make_room(struct session *session, const struct frame *envelope,
+          const struct lighter_outputs *outputs, struct request *batch,
+          struct lighter_error *err)
+{
+    size_t placed = outputs_choose(outputs, session->memory_room);
+    int r;
+
+    batch->size = frame_size(envelope, outputs);
+    r = session_check_size(session, batch->size, err);
+    if (r < 0)
+        return wrap_batch(err, r, batch->batch_idx, batch->dataloader_idx);
+    batch->size += placed;
+    r = session_make_room(session, batch->size, err);
+    if (r < 0 || placed == 0)
+        return r;
+    r = session_take_slot(session, placed, &batch->slot, err);
+    if (r == SESSION_NO_MEMORY) /* which is then so for all that follow, this first */
+        return make_room(session, envelope, outputs, batch, err);
+    if (r == 0)
+        outputs_place(outputs, session->memory.bytes, batch->slot.start);
+    return r;
 }
 
 /* Answers are taken before the batch is sent: those that are there, and more of them
@@ -282,19 +317,23 @@ send_batch(struct session *session, struct client_job *job,
 {
     AUTO(free_bytes) uint8_t *bytes = NULL;
     struct frame envelope;
-    int r = pack_write(session, job, batch, &envelope, err);
+    size_t placed = outputs_choose(outputs, session->memory_room);
+    int r = placed ? session_share_memory(session, placed, err) : 0;
 
+    if (r == 0) /* not before: an id is a request's, and that was one */
+        r = pack_write(session, job, batch, &envelope, err);
     if (r < 0)
         return r;
     bytes = envelope.data;
-    batch->size = envelope.size - 1 + MAP_HEAD_SIZE + outputs_size(outputs);
-    r = session_check_size(session, batch->size, err);
+    r = make_room(session, &envelope, outputs, batch, err);
     if (r < 0)
-        return wrap_batch(err, r, batch->batch_idx, batch->dataloader_idx);
-    r = session_make_room(session, batch->size, err);
+        return r;
+    r = take_failure(job, err);
     if (r == 0)
-        r = take_failure(job, err);
-    return r < 0 ? r : send_parts(session, job, &envelope, outputs, batch, err);
+        return send_parts(session, job, &envelope, outputs, batch, err);
+    if (batch->slot.size)
+        memory_give_back(&session->memory, batch->slot);
+    return r;
 }
 
 int

@@ -5,6 +5,7 @@
  */
 #include "client/c/outputs.h"
 
+#include "client/c/memory.h"
 #include "util/error.h"
 #include "wire/check.h"
 #include "wire/message.h"
@@ -175,12 +176,18 @@ pack_shape(msgpack_packer *packer, const struct lighter_tensor *tensor)
 static void
 put_lent(struct lighter_outputs *outputs, const void *data, size_t size)
 {
+    size_t before = outputs->packed.size;
+
+    pack_key(&outputs->packer, "data");
     msgpack_pack_bin(&outputs->packer, size);
     if (size == 0 || !grow(outputs, &outputs->lent, outputs->n_lent,
                            &outputs->lent_room, sizeof *outputs->lent))
         return;
     outputs->lent[outputs->n_lent++] =
-        (struct lent_bytes){outputs->packed.size, data, size};
+        (struct lent_bytes){.offset = outputs->packed.size,
+                            .head_size = outputs->packed.size - before,
+                            .data = data,
+                            .size = size};
     outputs->lent_size += size;
 }
 
@@ -201,13 +208,12 @@ put_tensor(struct lighter_outputs *outputs, const struct lighter_tensor *tensor,
     }
     check_depth(outputs, depth + 2); /* its map, and the shape in it */
     check_size(outputs, tensor_size(tensor));
-    count_objects(outputs, 8 + tensor->ndim);
+    count_objects(outputs, 10 + tensor->ndim); /* in memory; `data` is two less */
     msgpack_pack_map(packer, 4);
     pack_key_bool(packer, "nd", true);
     pack_key_text(packer, "type", value_dtype_text(tensor->dtype));
     pack_key(packer, "shape");
     pack_shape(packer, tensor);
-    pack_key(packer, "data");
     put_lent(outputs, tensor->data, tensor_size(tensor));
 }
 
@@ -401,9 +407,65 @@ outputs_check(const struct lighter_outputs *outputs, struct lighter_error *err)
 }
 
 size_t
+outputs_choose(const struct lighter_outputs *outputs, size_t room)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < outputs->n_lent; i++) {
+        struct lent_bytes *lent = &outputs->lent[i];
+        size_t size =
+            (lent->size + MEMORY_ALIGNMENT - 1) & ~(size_t)(MEMORY_ALIGNMENT - 1);
+
+        lent->is_placed = lent->size >= MEMORY_WORTH && size <= room - used;
+        lent->start = used;
+        if (lent->is_placed)
+            used += size;
+    }
+    return used;
+}
+
+static void
+put_big_endian(uint8_t *at, uint64_t value)
+{
+    for (int i = 0; i < 8; i++)
+        at[i] = (uint8_t)(value >> 8 * (7 - i));
+}
+
+/* "at": [offset, size] */
+static void
+say_place(struct lent_bytes *lent, size_t offset)
+{
+    memcpy(lent->place,
+           "\xa2"
+           "at"
+           "\x92\xcf--------\xcf",
+           14);
+    put_big_endian(lent->place + 5, offset);
+    put_big_endian(lent->place + 14, lent->size);
+}
+
+void
+outputs_place(const struct lighter_outputs *outputs, uint8_t *memory, size_t offset)
+{
+    for (size_t i = 0; i < outputs->n_lent; i++) {
+        struct lent_bytes *lent = &outputs->lent[i];
+
+        if (!lent->is_placed)
+            continue;
+        memcpy(memory + offset + lent->start, lent->data, lent->size);
+        say_place(lent, offset + lent->start);
+    }
+}
+
+size_t
 outputs_size(const struct lighter_outputs *outputs)
 {
-    return outputs->packed.size + outputs->lent_size;
+    size_t size = outputs->packed.size + outputs->lent_size;
+
+    for (size_t i = 0; i < outputs->n_lent; i++)
+        if (outputs->lent[i].is_placed)
+            size -= outputs->lent[i].head_size + outputs->lent[i].size - PLACE_SIZE;
+    return size;
 }
 
 void
@@ -413,9 +475,11 @@ outputs_parts(const struct lighter_outputs *outputs, struct iovec *ret_parts)
 
     for (size_t i = 0; i < outputs->n_lent; i++) {
         const struct lent_bytes *lent = &outputs->lent[i];
+        size_t end = lent->offset - (lent->is_placed ? lent->head_size : 0);
 
-        *ret_parts++ = (struct iovec){outputs->packed.data + at, lent->offset - at};
-        *ret_parts++ = (struct iovec){(void *)lent->data, lent->size};
+        *ret_parts++ = (struct iovec){outputs->packed.data + at, end - at};
+        *ret_parts++ = lent->is_placed ? (struct iovec){(void *)lent->place, PLACE_SIZE}
+                                       : (struct iovec){(void *)lent->data, lent->size};
         at = lent->offset;
     }
     *ret_parts = (struct iovec){outputs->packed.data + at, outputs->packed.size - at};

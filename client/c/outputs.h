@@ -9,13 +9,21 @@
 #include <lighter/client.h>
 
 #include <msgpack.h>
+#include <stdbool.h>
 #include <sys/uio.h>
+
+#define PLACE_SIZE 22 /* bytes of a key and a value that say where in memory */
 
 /* Tensor bytes that stand behind the first `offset` packed bytes. */
 struct lent_bytes {
     size_t offset;
+    size_t
+        head_size; /* packed bytes before that: the key `data`, the head of its value */
     const void *data; /* borrowed */
     size_t size;      /* 1 or more */
+    size_t start;     /* among the batch's bytes in memory */
+    bool is_placed;   /* in memory: then `place` stands for head and bytes */
+    uint8_t place[PLACE_SIZE];
 };
 
 struct packed_key {
@@ -38,6 +46,15 @@ struct lighter_outputs {
 
 /* 0, or the failure that was kept. */
 int outputs_check(const struct lighter_outputs *outputs, struct lighter_error *err);
+
+/* Choose anew the tensors that go into memory. Return: bytes that they need there, at
+ * most `room`; 0 where none goes there.
+ */
+size_t outputs_choose(const struct lighter_outputs *outputs, size_t room);
+
+/* Copy them to where so many bytes are theirs, `offset` bytes behind `memory`. */
+void outputs_place(const struct lighter_outputs *outputs, uint8_t *memory,
+                   size_t offset);
 
 /* Bytes of all parts. */
 size_t outputs_size(const struct lighter_outputs *outputs);

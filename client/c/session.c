@@ -5,6 +5,7 @@
 #include "util/error.h"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* What is sent before the daemon has said its limits: `hello`. */
 #define FIRST_MAX_BYTES ((size_t)64 << 10)
@@ -32,6 +33,8 @@ on_message(void *context, struct message *message, struct lighter_error *err)
                             message->id);
     session->unanswered_bytes -= request.size;
     place->id = 0;
+    if (request.slot.size)
+        memory_give_back(&session->memory, request.slot);
     if (request.owner)
         request.on_answer(&request, message);
     return 0;
@@ -51,6 +54,7 @@ void
 session_close(struct session *session)
 {
     channel_close(&session->channel);
+    memory_close(&session->memory);
 }
 
 static int
@@ -134,9 +138,10 @@ session_make_room(struct session *session, size_t size, struct lighter_error *er
     return r;
 }
 
-int
-session_send(struct session *session, struct iovec *parts, size_t n_parts,
-             const struct request *request, struct lighter_error *err)
+/* `fd` goes with the frame, or is -1. */
+static int
+send_with(struct session *session, struct iovec *parts, size_t n_parts, int fd,
+          const struct request *request, struct lighter_error *err)
 {
     struct request *place = request_at(session, session->next_id);
     struct lighter_error why = LIGHTER_ERROR_INIT;
@@ -146,8 +151,15 @@ session_send(struct session *session, struct iovec *parts, size_t n_parts,
     place->id = session->next_id;
     session->unanswered_bytes += place->size;
     session->next_id = session->next_id == UINT32_MAX ? 1 : session->next_id + 1;
-    r = channel_send(&session->channel, parts, n_parts, &why);
+    r = channel_send(&session->channel, parts, n_parts, fd, &why);
     return r < 0 ? break_off(session, r, &why, err) : 0;
+}
+
+int
+session_send(struct session *session, struct iovec *parts, size_t n_parts,
+             const struct request *request, struct lighter_error *err)
+{
+    return send_with(session, parts, n_parts, -1, request, err);
 }
 
 static void
@@ -160,19 +172,19 @@ keep_answer(const struct request *request, struct message *answer)
 }
 
 static int
-send_whole(struct session *session, const struct frame *frame, struct message *answer,
-           struct lighter_error *err)
+send_whole(struct session *session, const struct frame *frame, int fd,
+           struct message *answer, struct lighter_error *err)
 {
     struct iovec part = {frame->data, frame->size};
     struct request request = {
         .size = frame->size, .on_answer = keep_answer, .owner = answer};
 
-    return session_send(session, &part, 1, &request, err);
+    return send_with(session, &part, 1, fd, &request, err);
 }
 
-int
-session_call(struct session *session, struct frame *frame, struct message *ret_answer,
-             struct lighter_error *err)
+static int
+call_with(struct session *session, struct frame *frame, int fd,
+          struct message *ret_answer, struct lighter_error *err)
 {
     struct message answer = {0};
     int r = session_check_size(session, frame->size, err);
@@ -180,7 +192,7 @@ session_call(struct session *session, struct frame *frame, struct message *ret_a
     if (r == 0)
         r = session_make_room(session, frame->size, err);
     if (r == 0)
-        r = send_whole(session, frame, &answer, err);
+        r = send_whole(session, frame, fd, &answer, err);
     free(frame->data);
     *frame = (struct frame){0};
     while (r == 0 && !answer.zone)
@@ -192,6 +204,79 @@ session_call(struct session *session, struct frame *frame, struct message *ret_a
     else
         *ret_answer = answer;
     return r;
+}
+
+int
+session_call(struct session *session, struct frame *frame, struct message *ret_answer,
+             struct lighter_error *err)
+{
+    return call_with(session, frame, -1, ret_answer, err);
+}
+
+/* ---- memory -------------------------------------------------------------------- */
+
+static int
+call_memory(struct session *session, size_t size, int fd, struct lighter_error *err)
+{
+    struct message_out out;
+    struct message answer;
+    struct frame frame;
+    int r;
+
+    message_begin_request(&out, session->next_id, "memory");
+    msgpack_pack_map(&out.packer, 1);
+    pack_key_uint(&out.packer, "size", size);
+    r = message_finish(&out, &frame, err);
+    if (r == 0)
+        r = call_with(session, &frame, fd, &answer, err); /* takes */
+    if (r == 0)
+        message_done(&answer);
+    return r;
+}
+
+static int
+share(struct session *session, size_t size, struct lighter_error *err)
+{
+    int fd, r = memory_open(&session->memory, size, &fd, err);
+
+    if (r < 0)
+        return r;
+    r = call_memory(session, size, fd, err);
+    close(fd);
+    return r;
+}
+
+int
+session_share_memory(struct session *session, size_t size, struct lighter_error *err)
+{
+    if (session->memory.bytes)
+        return 0;
+    session->memory_room = memory_size_for(size, session->memory_room);
+    if (share(session, session->memory_room, err) == 0)
+        return 0;
+    if (session->broken)
+        return fail_broken(session, err);
+    memory_close(&session->memory);
+    session->memory_room = 0;
+    return 0;
+}
+
+int
+session_take_slot(struct session *session, size_t size, struct slot *ret_slot,
+                  struct lighter_error *err)
+{
+    int r = memory_take(&session->memory, size, ret_slot, err);
+
+    while (r == MEMORY_FULL) {
+        r = session_wait(session, err);
+        if (r < 0)
+            return r;
+        r = memory_take(&session->memory, size, ret_slot, err);
+    }
+    if (r == 0)
+        return 0;
+    session->memory_room = 0; /* slots that are taken stay as they are */
+    return SESSION_NO_MEMORY;
 }
 
 void

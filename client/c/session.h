@@ -8,6 +8,9 @@
 #define CLIENT_SESSION_H
 
 #include "client/c/channel.h"
+#include "client/c/memory.h"
+
+enum { SESSION_NO_MEMORY = 1 };
 
 /* Requests without an answer at a time, a power of two: bounds memory where batches are
  * tiny, and is far more than a disk needs to be kept busy.
@@ -17,7 +20,8 @@
 /* One request without an answer. */
 struct request {
     uint32_t id; /* 0: none, this place is free */
-    size_t size; /* bytes of the frame */
+    size_t size; /* bytes of the frame, and of its tensors in memory */
+    struct slot slot;
 
     /* The answer is there: lent, but its frame and zone may be moved away. */
     void (*on_answer)(const struct request *request, struct message *answer);
@@ -28,6 +32,8 @@ struct request {
 struct session {
     struct channel channel;
     size_t max_frame_bytes, max_client_bytes;
+    size_t memory_room; /* for the tensors of one batch; 0: there is no memory */
+    struct client_memory memory;
     struct request requests[SESSION_MAX_REQUESTS]; /* at id % SESSION_MAX_REQUESTS */
     uint32_t next_id;                              /* never 0 */
     size_t unanswered_bytes;
@@ -50,8 +56,22 @@ int session_wait(struct session *session, struct lighter_error *err);
 int session_check_size(const struct session *session, size_t size,
                        struct lighter_error *err);
 
-/* Wait until there is room for such a frame. Return: 0; broken. */
+/* Wait until there is room for a frame and tensors of so many bytes. Return: 0; broken.
+ */
 int session_make_room(struct session *session, size_t size, struct lighter_error *err);
+
+/* Make memory for batches of so many bytes, and share it, where there is none yet. Uses
+ * session->next_id. Return: 0, also where none is to be had: session->memory_room is 0
+ * then; broken.
+ */
+int session_share_memory(struct session *session, size_t size,
+                         struct lighter_error *err);
+
+/* Wait until a slot of the memory is free. Return: 0; SESSION_NO_MEMORY: there are no
+ * more pages, now and later, the socket must do; broken.
+ */
+int session_take_slot(struct session *session, size_t size, struct slot *ret_slot,
+                      struct lighter_error *err);
 
 /* Send one frame, for which there is room, with session->next_id in it. `request` is
  * copied, its id is set here. The parts are used up. Return: 0; broken.

@@ -91,8 +91,9 @@ int lighter_fd(const struct lighter_client *client);
  * a check here: the first thing that goes wrong (no memory, a key that came before, a
  * value too large for the wire) is kept, and lighter_write() returns it.
  *
- * Bytes of tensors are *lent*, from the call to the return of lighter_write(), and go
- * to the socket from where they are. All else is copied at the call.
+ * Bytes of tensors are *lent*, from the call to the return of lighter_write(). They go to
+ * the socket from where they are, large ones to memory that the daemon reads, copied
+ * once. All else is copied at the call.
  */
 struct lighter_outputs *lighter_outputs_new(void); /* returns owned; NULL: no memory */
 

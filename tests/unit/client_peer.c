@@ -168,12 +168,13 @@ peer_greet(struct peer *peer)
 
     peer_expect(peer, "hello");
     message_begin_result(&out, peer->request.id);
-    msgpack_pack_map(&out.packer, 6);
+    msgpack_pack_map(&out.packer, 7);
     pack_key_int(&out.packer, "protocol", 1);
     pack_key_text(&out.packer, "server", "lighterd 9.9");
     pack_key_int(&out.packer, "pid", 17);
     pack_key_int(&out.packer, "max_frame_bytes", peer->max_frame_bytes);
     pack_key_int(&out.packer, "max_client_bytes", peer->max_client_bytes);
+    pack_key_int(&out.packer, "max_memory_bytes", peer->max_memory_bytes);
     pack_key(&out.packer, "writers");
     msgpack_pack_array(&out.packer, 0);
     peer_send_out(peer, &out);

@@ -23,7 +23,7 @@ struct peer {
     int listen_fd, fd;
     pthread_t thread;
     size_t chunk; /* bytes of an answer at a time */
-    int64_t max_frame_bytes, max_client_bytes;
+    int64_t max_frame_bytes, max_client_bytes, max_memory_bytes;
     void (*serve)(struct peer *peer);
     struct frame_reader reader;
     struct message request; /* the last one; here until peer_finish() */

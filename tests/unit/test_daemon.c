@@ -124,6 +124,40 @@ START_TEST(what_was_handed_over_is_published_at_the_end)
 }
 END_TEST
 
+/* Through memory: each batch is other bytes, and what follows it stays in the frame. */
+START_TEST(large_tensors_arrive_from_a_client_that_uses_its_buffer_again)
+{
+    enum { N_ROWS = 40000, N_BATCHES = 20 };
+    struct lighter_outputs *outputs = lighter_outputs_new();
+    struct lighter_client *client = connect_client();
+    int64_t handle = open_table(client, "t.csv");
+    uint32_t *values = calloc(N_ROWS, sizeof *values), expected = 0;
+    char *text, *line;
+
+    for (uint32_t batch = 0; batch < N_BATCHES; batch++) {
+        for (uint32_t i = 0; i < N_ROWS; i++)
+            values[i] = batch * N_ROWS + i;
+        lighter_outputs_clear(outputs);
+        lighter_outputs_tensor(outputs, "x", LIGHTER_UINT32, 1,
+                               (const uint64_t[]){N_ROWS}, values);
+        lighter_outputs_ints(outputs, "unused", 1, (const int64_t[]){1});
+        ck_assert_msg(lighter_write(client, handle, outputs, batch, 0, &err) == 0, "%s",
+                      err.message);
+    }
+    ck_assert_int_eq(lighter_end(client, handle, true, &err), 0);
+
+    text = unit_read_file(directory, "t.csv", NULL);
+    for (line = strchr(text, '\n') + 1; *line; line = strchr(line, '\n') + 1)
+        ck_assert_uint_eq(strtoul(line, NULL, 10), expected++);
+    ck_assert_uint_eq(expected, N_ROWS * N_BATCHES);
+
+    free(text);
+    free(values);
+    lighter_outputs_free(outputs);
+    lighter_disconnect(client);
+}
+END_TEST
+
 /* A batch of 64 KiB is over the mark at once: each one waits for the one before. */
 START_TEST(a_client_over_its_mark_is_slowed_and_loses_nothing)
 {
@@ -318,6 +352,7 @@ main(void)
     let_libuv_open_what_it_keeps();
     tcase_add_checked_fixture(jobs, start, stop);
     tcase_add_test(jobs, what_was_handed_over_is_published_at_the_end);
+    tcase_add_test(jobs, large_tensors_arrive_from_a_client_that_uses_its_buffer_again);
     tcase_add_test(jobs, a_client_over_its_mark_is_slowed_and_loses_nothing);
     tcase_add_test(jobs, a_client_that_leaves_interrupts_its_job);
     tcase_add_checked_fixture(tools, start, stop);

@@ -40,7 +40,7 @@ from .errors import (
     StateError,
     from_answer,
 )
-from .memory import Memory, Places, Slot, leave, obtain
+from .memory import PAGE, Memory, Places, Slot, leave, obtain
 from .wire import FrameReader, check_size, pack_request
 
 logger = logging.getLogger("lighterd")
@@ -131,7 +131,7 @@ class Connection:
         )
         self._max_frame_bytes = hello["max_frame_bytes"]
         self._max_client_bytes = hello["max_client_bytes"]
-        self._memory_room = hello.get("max_memory_bytes", 0)
+        self._memory_room = hello.get("max_memory_bytes", 0) // PAGE * PAGE
         self.encoders: List[str] = hello["encoders"]
 
     def call(self, method: str, params: Dict[str, Any], **more: Any) -> Any:
@@ -448,6 +448,7 @@ class Connection:
         try:
             self._greet()
             if self._memory is not None:
+                self._memory_room = self._memory.size
                 self._announce(self._memory)
             for handle, job in self._jobs.items():
                 self._open_again(handle, job)

@@ -36,11 +36,24 @@ def connect(told: Optional[address.PathLike] = None) -> Connection:
 
 
 def _dial(path: str) -> socket.socket:
-    connected = _try_connect(path)
-    if connected is None:
-        _start(path)
-        connected = _keep_trying(path)
-    return connected
+    """A socket on which a daemon listens; it is started where none does.
+
+    The one that won may hold the socket's lock and not listen yet, or die of something
+    else meanwhile.
+    """
+    deadline = time.monotonic() + START_TIMEOUT_S
+    pause = 0.01
+    while True:
+        connected = _try_connect(path)
+        if connected is None:
+            _start(path)
+            connected = _try_connect(path)
+        if connected is not None:
+            return connected
+        if time.monotonic() > deadline:
+            _give_up(path, "one holds this socket, but does not listen")
+        time.sleep(pause)
+        pause = min(2 * pause, 0.5)
 
 
 def _try_connect(path: str) -> Optional[socket.socket]:
@@ -55,17 +68,6 @@ def _try_connect(path: str) -> Optional[socket.socket]:
         connected.close()
         raise ConnectionError(f"cannot connect to {path}: {error.strerror}") from error
     return connected
-
-
-def _keep_trying(path: str) -> socket.socket:
-    """The daemon that won may hold the socket's lock and not listen yet."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        connected = _try_connect(path)
-        if connected is not None:
-            return connected
-        time.sleep(0.01)
-    _give_up(path, "one holds this socket, but does not listen")
 
 
 def _start(path: str) -> None:
@@ -83,7 +85,7 @@ def _start(path: str) -> None:
             ).returncode
         except (OSError, subprocess.TimeoutExpired) as error:
             _give_up(path, str(error))
-        if exit_code not in (0, EXIT_TAKEN):
+        if exit_code > 0 and exit_code != EXIT_TAKEN:  # below 0: somebody killed it
             stderr.seek(0)
             text = stderr.read().decode(errors="replace").strip()
             _give_up(path, text or f"{command[0]} ended with {exit_code}")

@@ -148,7 +148,8 @@ put_bytes(struct out *out, const void *bytes, size_t size)
 {
     if (out_need(out, size) < 0)
         return RAISE;
-    memcpy(out->at, bytes, size);
+    if (size) /* an empty tensor may lie nowhere */
+        memcpy(out->at, bytes, size);
     out->at += size;
     return DONE;
 }

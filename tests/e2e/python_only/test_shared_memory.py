@@ -18,6 +18,7 @@ from lighterd.memory import PAGE, Memory, Places, Slot
 pytestmark = pytest.mark.usefixtures("either_client")
 
 MIB = 1 << 20
+WORTH = memory.WORTH_BYTES
 
 
 @pytest.fixture(autouse=True)
@@ -380,6 +381,13 @@ def test_memory_is_not_kept_where_a_batch_may_still_be_read(connect):
     connection.post("write", {}, {"x": BIG}, on_answer=lambda *_: None)
     connection.close()
     assert n_mapped() == 0
+
+
+def test_a_limit_that_is_no_multiple_of_a_page_is_one_all_the_same(connect):
+    connection, daemon = connect(max_memory_bytes=4 * WORTH + PAGE - 1)
+    for n_bytes, where in ((4 * WORTH + 1, "data"), (4 * WORTH, "at")):  # whole pages
+        write(connection, np.zeros(n_bytes, np.uint8))
+        assert where in daemon.requests[-1][1]["outputs"]["x"]
 
 
 def test_memory_that_is_too_small_or_over_the_limit_is_not_taken(connect):
