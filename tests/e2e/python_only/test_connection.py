@@ -18,7 +18,16 @@ from lighterd.job import Job, _name_after
 pytestmark = pytest.mark.usefixtures("either_client")
 
 HELLO = {"max_frame_bytes": 1 << 20, "max_client_bytes": 4000, "encoders": ["tensor"]}
-OPENED = {"handle": 5, "seq": 0, "warnings": []}
+OPENED = {
+    "handle": 1,
+    "id": 7,
+    "seq": 0,
+    "samples": 0,
+    "ended": False,
+    "published": False,
+    "paths": [],
+    "warnings": [],
+}
 WRITERS = [lighterd.csv("p.csv", ["x"])]
 
 
