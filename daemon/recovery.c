@@ -565,7 +565,9 @@ open_rank_shards(struct rank *rank, struct lighter_error *err)
     if (!rank->streams)
         return fail_nomem(err);
     for (uint32_t i = 0; i < job->n_outputs; i++)
-        rank->streams[i].shard.fd = -1;
+        rank->streams[i] = (struct stream){.shard = {.fd = -1},
+                                           .seq = rank->past[i].seq,
+                                           .n_samples = rank->past[i].n_samples};
     for (uint32_t i = 0; i < job->n_outputs && r == 0; i++) {
         const struct stream_past *past = &rank->past[i];
         struct table *table = &job->outputs[i].table;
