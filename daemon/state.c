@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char suffix[] = ".journal";
@@ -143,21 +144,70 @@ is_journal(const char *name)
            strcmp(name + size - (sizeof suffix - 1), suffix) == 0;
 }
 
+struct found {
+    struct timespec changed;
+    char name[NAME_MAX + 1];
+};
+
+static int
+by_age(const void *a, const void *b)
+{
+    const struct timespec *x = &((const struct found *)a)->changed,
+                          *y = &((const struct found *)b)->changed;
+
+    if (x->tv_sec != y->tv_sec)
+        return x->tv_sec < y->tv_sec ? -1 : 1;
+    return (x->tv_nsec > y->tv_nsec) - (x->tv_nsec < y->tv_nsec);
+}
+
+/* *ret_list: owned, and sorted. Return: how many; -errno. */
+static int
+list_journals(const struct state *state, DIR *dir, struct found **ret_list,
+              struct lighter_error *err)
+{
+    struct dirent *entry;
+    int n = 0, room = 0;
+
+    while ((entry = readdir(dir))) {
+        struct stat status;
+
+        if (!is_journal(entry->d_name) ||
+            fstatat(state->fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        if (n == room) {
+            struct found *more;
+
+            room = room ? 2 * room : 64;
+            more = reallocarray(*ret_list, (size_t)room, sizeof *more);
+            if (!more)
+                return fail_nomem(err);
+            *ret_list = more;
+        }
+        (*ret_list)[n].changed = status.st_mtim;
+        strcpy((*ret_list)[n++].name, entry->d_name);
+    }
+    if (n)
+        qsort(*ret_list, (size_t)n, sizeof **ret_list, by_age);
+    return n;
+}
+
 int
 state_each(const struct state *state,
            int (*visit)(void *data, const char *name, struct lighter_error *err),
            void *data, struct lighter_error *err)
 {
+    AUTO(free_bytes) struct found *list = NULL;
     DIR *dir = path_list(state->fd);
-    struct dirent *entry;
-    int r = 0;
+    int n, r = 0;
 
     if (!dir)
         return lighter_fail_os(err, errno, "read the state directory '%s'",
                                state->path);
-    while (r == 0 && (entry = readdir(dir)))
-        if (is_journal(entry->d_name))
-            r = visit(data, entry->d_name, err);
+    n = list_journals(state, dir, &list, err);
     closedir(dir);
+    if (n < 0)
+        return n;
+    for (int i = 0; i < n && r == 0; i++)
+        r = visit(data, list[i].name, err);
     return r;
 }
