@@ -274,6 +274,25 @@ parked_admit_all(struct jobs *jobs, struct job *job)
     }
 }
 
+/* A rank has closed: a process that goes on for it may have waited for that. The others
+ * wait for the job's end, as before.
+ */
+void
+parked_admit_resumed(struct jobs *jobs, struct job *job)
+{
+    STAILQ_HEAD(, parked_open) waiting = STAILQ_HEAD_INITIALIZER(waiting);
+    struct parked_open *parked;
+
+    STAILQ_CONCAT(&waiting, &job->parked);
+    while ((parked = STAILQ_FIRST(&waiting))) {
+        STAILQ_REMOVE_HEAD(&waiting, link);
+        if (parked->spec.resume)
+            admit_parked(jobs, parked);
+        else
+            STAILQ_INSERT_TAIL(&job->parked, parked, link);
+    }
+}
+
 void
 parked_refuse_all(struct job *job)
 {

@@ -61,10 +61,11 @@ void job_finish(struct job *job);
 /* Forget the open that is parked for this seat. Return: was there one? */
 bool jobs_unpark(struct job *job, const struct seat *seat);
 
-/* Opens that are parked with the job are looked at again, answered with its error, or
- * forgotten.
+/* Opens that are parked with the job are looked at again (all, or those with `resume`),
+ * answered with its error, or forgotten.
  */
 void parked_admit_all(struct jobs *jobs, struct job *job);
+void parked_admit_resumed(struct jobs *jobs, struct job *job);
 void parked_refuse_all(struct job *job);
 void parked_drop_all(struct job *job);
 
