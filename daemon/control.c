@@ -320,6 +320,26 @@ handle_unfreeze(struct daemon *daemon, const struct message *message,
     return ask(daemon, message, LIGHTER_TRAIN, reply, err);
 }
 
+/* It reads a file, of a few lines: for once the loop waits for a disk. */
+static int
+handle_reload(struct daemon *daemon, const struct message *message, struct reply *reply,
+              struct lighter_error *err)
+{
+    struct settings_change change;
+    struct message_out out;
+    int r = daemon_reload(daemon, &change, err);
+
+    (void)message;
+    if (r < 0)
+        return r;
+    reply_begin(reply, &out);
+    msgpack_pack_map(&out.packer, 2);
+    pack_key_text(&out.packer, "applied", change.applied);
+    pack_key_text(&out.packer, "kept", change.kept);
+    reply_send(reply, &out);
+    return 0;
+}
+
 static int
 handle_shutdown(struct daemon *daemon, const struct message *message,
                 struct reply *reply, struct lighter_error *err)
@@ -341,7 +361,7 @@ control_handle(struct daemon *daemon, const struct message *message,
                  {"jobs", handle_jobs},         {"plugins", handle_plugins},
                  {"freeze", handle_freeze},     {"unfreeze", handle_unfreeze},
                  {"finalize", handle_finalize}, {"discard", handle_discard},
-                 {"shutdown", handle_shutdown}};
+                 {"reload", handle_reload},     {"shutdown", handle_shutdown}};
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (message_is(message, table[i].method))

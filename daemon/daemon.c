@@ -118,6 +118,39 @@ on_signal(uv_signal_t *signal, int number)
     daemon_stop(signal->data);
 }
 
+int
+daemon_reload(struct daemon *daemon, struct settings_change *ret_change,
+              struct lighter_error *err)
+{
+    int r = settings_reload(daemon->settings, ret_change, err);
+
+    if (r < 0)
+        return r;
+    log_set_level((enum log_level)log_level_from_name(daemon->settings->log_level));
+    daemon->quota.max = (size_t)daemon->settings->max_daemon_bytes;
+    conn_resume_paused(daemon);
+    if (!daemon->settings->idle_exit_s)
+        uv_timer_stop(&daemon->idle);
+    daemon_check_idle(daemon);
+    log_info("reloaded applied=\"%s\" kept=\"%s\"", ret_change->applied,
+             ret_change->kept);
+    return 0;
+}
+
+/* Without a file to read again it says that the terminal is gone. */
+static void
+on_sighup(uv_signal_t *signal, int number)
+{
+    struct daemon *daemon = signal->data;
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+    struct settings_change change;
+
+    if (!daemon->settings->config)
+        on_signal(signal, number);
+    else if (daemon_reload(daemon, &change, &err) < 0)
+        log_error("not reloaded reason=\"%s\"", err.message);
+}
+
 static void
 on_idle(uv_timer_t *timer)
 {
@@ -206,8 +239,7 @@ init_loop(struct daemon *daemon)
 }
 
 int
-daemon_init(struct daemon *daemon, const struct settings *settings,
-            struct lighter_error *err)
+daemon_init(struct daemon *daemon, struct settings *settings, struct lighter_error *err)
 {
     struct sockaddr_un address;
     int r;
@@ -245,7 +277,7 @@ daemon_run(struct daemon *daemon)
 {
     uv_signal_start(&daemon->sigterm, on_signal, SIGTERM);
     uv_signal_start(&daemon->sigint, on_signal, SIGINT);
-    uv_signal_start(&daemon->sighup, on_signal, SIGHUP); /* the terminal is gone */
+    uv_signal_start(&daemon->sighup, on_sighup, SIGHUP);
     daemon_check_idle(daemon);
     log_info("listening socket=%s threads=%u writers=%zu encoders=%zu",
              daemon->listener.address.sun_path, daemon->n_threads,

@@ -3,13 +3,14 @@
 import json
 import os
 import re
+import signal
 import subprocess
 
 import daemons
 import pytest
 import rawclient
 
-VERBS = ["status", "jobs", "plugins", "ping", "shutdown"]
+VERBS = ["status", "jobs", "plugins", "ping", "reload", "shutdown"]
 
 
 @pytest.fixture(autouse=True)
@@ -216,6 +217,36 @@ def test_plugins_are_json_for_scripts(daemon):
 
 def test_a_plugin_that_there_is_not_is_exit_code_1(daemon):
     assert "'nope'" in on(daemon, "plugins", "nope", expect=1)
+
+
+# ---- reload ----
+
+
+def test_reload_says_what_has_changed(start_daemon, tmp_path):
+    config = tmp_path / "lighterd.json"
+    config.write_text('{"drain": 20, "max_connections": 100}')
+    daemon = start_daemon("--config", config)
+    config.write_text('{"drain": 21, "max_connections": 1, "threads": 5}')
+    assert on(daemon, "reload") == (
+        "changed: drain, max_connections\nonly after a restart: threads\n"
+    )
+    with daemon.raw() as client:
+        said = on(daemon, "ping", expect=1)
+        assert "1 clients are connected; that is the limit" in said
+        client.call("ping")
+    config.write_text('{"drain": "soon"}')
+    said = on(daemon, "reload", expect=1)
+    assert f"{config}:1: 'drain' expects a whole number" in said
+
+
+def test_sighup_reloads_where_there_is_a_file(start_daemon, tmp_path):
+    config = tmp_path / "lighterd.json"
+    config.write_text("{}")
+    daemon = start_daemon("--config", config)
+    config.write_text('{"drain": 21}')
+    daemon.process.send_signal(signal.SIGHUP)
+    daemons.until(lambda: 'reloaded applied="drain"' in daemon.log(), "it has reloaded")
+    assert daemon.ask("ping")
 
 
 # ---- ping and shutdown ----
