@@ -2,6 +2,7 @@
 #include "daemon/daemon.h"
 
 #include "daemon/conn.h"
+#include "daemon/service.h"
 #include "util/error.h"
 #include "util/log.h"
 #include "wire/address.h"
@@ -69,6 +70,7 @@ say_goodbye(struct daemon *daemon)
     close_handle((uv_handle_t *)&daemon->sigint);
     close_handle((uv_handle_t *)&daemon->sighup);
     close_handle((uv_handle_t *)&daemon->idle);
+    close_handle((uv_handle_t *)&daemon->watchdog);
     uv_unref((uv_handle_t *)&daemon->drain);
 }
 
@@ -106,6 +108,7 @@ daemon_stop(struct daemon *daemon)
         return;
     daemon->stopping = daemon->jobs.stopping = true;
     daemon->stopped_at = uv_now(&daemon->loop);
+    service_notify("STOPPING=1");
     log_info("stopping socket=%s", daemon->listener.address.sun_path);
     listener_stop(&daemon->listener);
     uv_timer_start(&daemon->drain, on_drain_tick, 0, 10);
@@ -233,9 +236,29 @@ init_loop(struct daemon *daemon)
     uv_signal_init(&daemon->loop, &daemon->sighup);
     uv_timer_init(&daemon->loop, &daemon->idle);
     uv_timer_init(&daemon->loop, &daemon->drain);
+    uv_timer_init(&daemon->loop, &daemon->watchdog);
     daemon->sigterm.data = daemon->sigint.data = daemon->sighup.data = daemon;
     daemon->idle.data = daemon->drain.data = daemon;
     daemon->started_at = uv_now(&daemon->loop);
+}
+
+/* On the service manager's socket where it passed one, else on one of our own. */
+static int
+listen_at(struct daemon *daemon, const struct sockaddr_un *address,
+          struct lighter_error *err)
+{
+    int fd = service_take_socket(err);
+
+    if (fd == -ENOENT)
+        return listener_init(&daemon->listener, address, &daemon->visitors, err);
+    return fd < 0 ? fd : listener_adopt(&daemon->listener, fd, &daemon->visitors, err);
+}
+
+static void
+on_watchdog(uv_timer_t *timer)
+{
+    (void)timer;
+    service_notify("WATCHDOG=1");
 }
 
 int
@@ -252,9 +275,13 @@ daemon_init(struct daemon *daemon, struct settings *settings, struct lighter_err
     if (r == 0)
         r = registry_load(&daemon->registry, settings->plugin_dir, err);
     if (r == 0)
-        r = listener_init(&daemon->listener, &address, err);
+        r = visitors_init(&daemon->visitors, settings->allow_users,
+                          settings->allow_groups, err);
     if (r == 0)
-        r = state_open(&daemon->state, settings->state_dir, address.sun_path, err);
+        r = listen_at(daemon, &address, err);
+    if (r == 0)
+        r = state_open(&daemon->state, settings->state_dir,
+                       daemon->listener.address.sun_path, err);
     if (r != 0) {
         registry_done(&daemon->registry);
         return r;
@@ -275,10 +302,15 @@ daemon_init(struct daemon *daemon, struct settings *settings, struct lighter_err
 bool
 daemon_run(struct daemon *daemon)
 {
+    uint64_t watchdog_ms = service_watchdog_ms();
+
     uv_signal_start(&daemon->sigterm, on_signal, SIGTERM);
     uv_signal_start(&daemon->sigint, on_signal, SIGINT);
     uv_signal_start(&daemon->sighup, on_sighup, SIGHUP);
+    if (watchdog_ms)
+        uv_timer_start(&daemon->watchdog, on_watchdog, 0, watchdog_ms / 2);
     daemon_check_idle(daemon);
+    service_notify("READY=1");
     log_info("listening socket=%s threads=%u writers=%zu encoders=%zu",
              daemon->listener.address.sun_path, daemon->n_threads,
              daemon->registry.lists[REGISTRY_WRITER].count,
@@ -298,6 +330,7 @@ daemon_done(struct daemon *daemon)
     jobs_done(&daemon->jobs);
     state_done(&daemon->state);
     listener_done(&daemon->listener);
+    visitors_done(&daemon->visitors);
     uv_loop_close(&daemon->loop);
     registry_done(&daemon->registry);
 }

@@ -23,7 +23,7 @@ files_done(struct files *files)
         close(files->staging_fd);
     if (files->directory_fd >= 0)
         close(files->directory_fd);
-    files_init(files);
+    files->staging_fd = files->directory_fd = -1;
 }
 
 /* Is there anything but staging directories? */
@@ -89,7 +89,7 @@ int
 files_prepare(struct files *files, const char *path, const char *staging,
               bool *ret_exists, struct lighter_error *err)
 {
-    int r = path_make_directory(path, &files->directory_fd, err);
+    int r = path_make_below(files->roots, path, &files->directory_fd, err);
 
     if (r < 0)
         return r;
@@ -103,7 +103,7 @@ int
 files_reopen(struct files *files, const char *path, const char *staging, bool *ret_gone,
              struct lighter_error *err)
 {
-    int r = path_make_directory(path, &files->directory_fd, err);
+    int r = path_make_below(files->roots, path, &files->directory_fd, err);
 
     if (r < 0)
         return r;

@@ -187,6 +187,8 @@ job_new(struct jobs *jobs, struct job_spec *spec, struct lighter_error *err)
         job->outputs[i].writer = spec->writers[i]; /* moved */
         table_init(&job->outputs[i].table);
         files_init(&job->outputs[i].files);
+        job->outputs[i].table.roots = job->outputs[i].files.roots =
+            jobs->settings->output_roots;
     }
     spec->n_writers = 0;
     job->policies = spec->policies; /* moved */

@@ -24,6 +24,13 @@
  */
 int path_make_directory(const char *path, int *ret_fd, struct lighter_error *err);
 
+/* The same, but only below one of `roots` (absolute, with ':' between them; NULL: as
+ * above). A root may lie behind links; below it there are none, and no "..".
+ * Return: 0, and the caller owns *ret_fd; -EACCES; -errno.
+ */
+int path_make_below(const char *roots, const char *path, int *ret_fd,
+                    struct lighter_error *err);
+
 /* Open the sub-folder `folder` (one component) of `fd`, made where it is not there.
  * Return: 0, and the caller owns *ret_fd; -ENOTDIR, -ELOOP where it is a link; -errno.
  */

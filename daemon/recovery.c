@@ -86,7 +86,7 @@ recovery_begin(struct job *job, struct lighter_error *err)
 
 /* ---- the disks ---- */
 
-/* A number for the boot that the machine is in. */
+/* A number for the boot that the machine is in; 0: it is not known. */
 static int64_t
 boot_id(void)
 {
@@ -432,7 +432,7 @@ is_undisturbed(const struct reading *reading)
         const struct journal_record *then = &reading->places[i];
         struct journal_record now = {0};
 
-        if (find_place(&job->outputs[i], &now, NULL) < 0 ||
+        if (find_place(&job->outputs[i], &now, NULL) < 0 || now.batch_idx == 0 ||
             now.batch_idx != then->batch_idx || now.seq != then->seq ||
             now.size != then->size)
             return false;

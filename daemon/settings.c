@@ -39,6 +39,12 @@ static const struct setting table[] = {
     {"state_dir", "state-dir", "DIR", TEXT, AT(state_dir), 0, 0, true,
      "remember unfinished jobs below DIR (else\n"
      "$XDG_STATE_HOME/lighterd, ...)"},
+    {"output_roots", "output-roots", "DIRS", TEXT, AT(output_roots), 0, 0, true,
+     "write only below these directories (with ':' between\nthem)"},
+    {"allow_users", "allow-users", "NAMES", TEXT, AT(allow_users), 0, 0, true,
+     "let these users in too (with ',' between them);\nneeds output_roots"},
+    {"allow_groups", "allow-groups", "NAMES", TEXT, AT(allow_groups), 0, 0, true,
+     "let the members of these groups in too"},
     {"log_level", "log-level", "LEVEL", TEXT, AT(log_level), 0, 0, false,
      "error, warning, info or debug"},
     {"threads", "threads", "N", NUMBER, AT(threads), 0, 256, true,
@@ -106,6 +112,9 @@ settings_done(struct settings *settings)
     free(settings->socket);
     free(settings->plugin_dir);
     free(settings->state_dir);
+    free(settings->output_roots);
+    free(settings->allow_users);
+    free(settings->allow_groups);
     free(settings->config);
     free(settings->log_level);
     *settings = (struct settings){0};
@@ -123,6 +132,20 @@ number_field(struct settings *settings, const struct setting *setting)
     return (int64_t *)((char *)settings + setting->offset);
 }
 
+/* Each is an absolute path, and none is empty. */
+static int
+check_roots(const char *roots, struct lighter_error *err)
+{
+    for (const char *root = roots; root; root = strchr(root, ':')) {
+        root += *root == ':';
+        if (*root != '/')
+            return lighter_fail(err, LIGHTER_E_PARAMS,
+                                "'output_roots' expects absolute paths, got '%.200s'",
+                                roots);
+    }
+    return 0;
+}
+
 static int
 store_text(struct settings *settings, const struct setting *setting, const char *text,
            struct lighter_error *err)
@@ -133,6 +156,8 @@ store_text(struct settings *settings, const struct setting *setting, const char 
         return lighter_fail(
             err, LIGHTER_E_PARAMS,
             "'log_level' expects error, warning, info or debug, got '%.64s'", text);
+    if (setting->offset == AT(output_roots) && check_roots(text, err) < 0)
+        return -EINVAL;
     return set_text(text_field(settings, setting), text, err);
 }
 
@@ -393,6 +418,9 @@ read_config(struct settings *settings, const char *path, struct lighter_error *e
 
     if (r < 0)
         return r;
+    free(settings->output_roots);
+    free(settings->allow_users);
+    free(settings->allow_groups);
     free(settings->config);
     settings->config = realpath(path, NULL);
     return settings->config ? 0 : lighter_fail_os(err, errno, "find '%s'", path);
@@ -442,7 +470,15 @@ settings_parse(struct settings *settings, int argc, char **argv,
     settings->argv = argv;
     list_options(options);
     r = read_config_option(settings, argc, argv, options, err);
-    return r < 0 ? r : read_arguments(settings, argc, argv, options, err);
+    if (r == 0)
+        r = read_arguments(settings, argc, argv, options, err);
+    if (r == 0 && (settings->allow_users || settings->allow_groups) &&
+        !settings->output_roots)
+        return lighter_fail(
+            err, LIGHTER_E_PARAMS,
+            "'allow_users' and 'allow_groups' need 'output_roots': others "
+            "could write wherever this user may");
+    return r;
 }
 
 /* ---- once more ---- */

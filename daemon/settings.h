@@ -1,8 +1,9 @@
 /* settings.h - what a user can choose: defaults, then a JSON file, then the command
  * line.
  *
- * Read before anything else runs, and once more when somebody asks for it (reload): what
- * can change while the daemon runs does then. Every setting has a default that works.
+ * Read before anything else runs, and once more when somebody asks for it (reload):
+ * what can change while the daemon runs does then. Every setting has a default that
+ * works.
  */
 #ifndef DAEMON_SETTINGS_H
 #define DAEMON_SETTINGS_H
@@ -16,6 +17,9 @@ struct settings {
     char *socket;        /* path; NULL: the environment decides (wire/address.h) */
     char *plugin_dir;    /* directory of *.so */
     char *state_dir;     /* where journals are; NULL: see state.h */
+    char *output_roots;  /* directories, with ':' between; NULL: anywhere */
+    char *allow_users;   /* names, with ',' between; NULL: none but the daemon's own */
+    char *allow_groups;  /* likewise */
     char *log_level;     /* "error", "warning", "info" or "debug" */
     int64_t threads;     /* workers; 0: one a processor */
     int64_t idle_exit_s; /* end after so long without clients and jobs; 0: never */

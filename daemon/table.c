@@ -21,7 +21,7 @@ table_done(struct table *table)
 {
     if (table->directory_fd >= 0)
         close(table->directory_fd);
-    table_init(table);
+    table->directory_fd = -1;
 }
 
 int
@@ -37,7 +37,7 @@ table_prepare(struct table *table, const char *path, bool *ret_exists,
         return lighter_fail_os(err, ENAMETOOLONG, "'%s'", path);
     strcpy(table->name, name);
     snprintf(directory, sizeof directory, "%.*s", (int)(name - path), path);
-    r = path_make_directory(directory, &table->directory_fd, err);
+    r = path_make_below(table->roots, directory, &table->directory_fd, err);
     if (r < 0)
         return r;
     *ret_exists = fstatat(table->directory_fd, name, &status, 0) == 0;

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct table {
+    const char *roots;         /* see path_make_below(); borrowed */
     int directory_fd;          /* -1 before table_prepare() */
     char name[PATH_LEAF_SIZE]; /* the final one, in that directory */
 };
