@@ -167,7 +167,8 @@ daemon_check_idle(struct daemon *daemon)
 
     if (daemon->stopping || !wait_ms)
         return;
-    if (daemon->n_conns || daemon->jobs.n_live)
+    /* a job that waits for ranks is in its journal: the next daemon goes on with it */
+    if (daemon->n_conns || is_working(daemon))
         uv_timer_stop(&daemon->idle);
     else
         uv_timer_start(&daemon->idle, on_idle, wait_ms, 0);
