@@ -12,6 +12,8 @@ unit_cppflags = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(UV_CFLAGS) $(MSGPACK_CFLAGS) \
 AM_TESTS_ENVIRONMENT = PLUGIN_DIR='$(abs_top_builddir)/plugins/.libs'; \
 	export PLUGIN_DIR;
 
+job_clients = tests/unit/job_clients.c tests/unit/job_clients.h
+
 # util/, wire/ and daemon/
 unit_tests = \
 	tests/unit/test_address \
@@ -48,6 +50,7 @@ tests_unit_test_files_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_files_LDADD = libunit.la
 tests_unit_test_frame_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_frame_LDADD = libunit.la
+tests_unit_test_jobs_SOURCES = tests/unit/test_jobs.c $(job_clients)
 tests_unit_test_jobs_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_jobs_LDADD = libunit.la
 tests_unit_test_listener_CPPFLAGS = $(unit_cppflags)
