@@ -230,6 +230,7 @@ journal_open(struct journal *journal, int directory, const char *name,
     if (journal->fd < 0 || fstat(journal->fd, &status) < 0)
         return lighter_fail_os(err, errno, "open the journal '%s'", name);
     journal->size = (uint64_t)status.st_size;
+    journal->broken = false; /* it is read again: where it ends will be known */
     return 0;
 }
 

@@ -23,6 +23,7 @@ unit_tests = \
 	tests/unit/test_files \
 	tests/unit/test_frame \
 	tests/unit/test_jobs \
+	tests/unit/test_journal \
 	tests/unit/test_listener \
 	tests/unit/test_memory \
 	tests/unit/test_message \
@@ -34,6 +35,8 @@ unit_tests = \
 	tests/unit/test_registry \
 	tests/unit/test_settings \
 	tests/unit/test_sink \
+	tests/unit/test_spec \
+	tests/unit/test_state \
 	tests/unit/test_table \
 	tests/unit/test_utf8 \
 	tests/unit/test_value \
@@ -53,6 +56,8 @@ tests_unit_test_frame_LDADD = libunit.la
 tests_unit_test_jobs_SOURCES = tests/unit/test_jobs.c $(job_clients)
 tests_unit_test_jobs_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_jobs_LDADD = libunit.la
+tests_unit_test_journal_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_journal_LDADD = libunit.la
 tests_unit_test_listener_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_listener_LDADD = libunit.la
 tests_unit_test_memory_CPPFLAGS = $(unit_cppflags)
@@ -75,6 +80,10 @@ tests_unit_test_settings_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_settings_LDADD = libunit.la
 tests_unit_test_sink_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_sink_LDADD = libunit.la
+tests_unit_test_spec_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_spec_LDADD = libunit.la
+tests_unit_test_state_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_state_LDADD = libunit.la
 tests_unit_test_table_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_table_LDADD = libunit.la
 tests_unit_test_utf8_CPPFLAGS = $(unit_cppflags)
