@@ -114,6 +114,7 @@ struct job {
     bool has_journal;     /* a file of the state directory is about it */
     bool is_revived;      /* it goes on from its journal */
     bool finalizing;      /* publish what is there; nobody comes again */
+    bool discarding;      /* ... or remove it */
     bool is_complete;     /* its outputs are whole and are to be shown */
     bool is_published;    /* says its journal */
     struct reply requester; /* who asked for finalize or discard is owed an answer */
@@ -193,7 +194,8 @@ int seat_step(struct seat *seat, const struct lighter_step *step, struct reply *
 
 /* Publish what is committed of an unfinished job, or remove it. `stage` may be NULL
  * where the name is enough. Takes the reply, on success: the answer comes when it is
- * done. Return: 0; -EBUSY: there is no such job, or ranks are connected to it.
+ * done. Return: 0; -EBUSY: there is no such job, or ranks are connected to it; else
+ * what jobs_revive() gives.
  */
 int jobs_finalize(struct jobs *jobs, const char *name, const char *stage,
                   struct reply *reply, struct lighter_error *err);
@@ -211,6 +213,9 @@ int jobs_ask(struct jobs *jobs, const char *name,
 
 /* The session is over. Nothing where the seat is detached. */
 void seat_leave(struct seat *seat);
+
+/* Of a job that is over: can it go on, be finalized or discarded? */
+bool job_is_unfinished(const struct job *job);
 
 /* "open", "published", ... Static text. */
 const char *job_state_name(const struct job *job);

@@ -38,7 +38,11 @@ void job_tell_ranks(struct job *job);
 void job_settle(struct job *job);
 
 struct job *jobs_find_live(struct jobs *jobs, const char *name, const char *stage);
+
+/* The past one that the journal of that name is about: there is one at most. */
 struct job *jobs_find_past(struct jobs *jobs, const char *name, const char *stage);
+const struct job *jobs_find_published(const struct jobs *jobs, const char *name,
+                                      const char *stage, uint64_t id);
 
 /* Begin a job of this spec's writers and policies, which move to it.
  * Return: 0; -EDQUOT, -EBUSY, -EINVAL; -ENOMEM.
@@ -46,11 +50,11 @@ struct job *jobs_find_past(struct jobs *jobs, const char *name, const char *stag
 int jobs_create(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
                 struct lighter_error *err);
 
-/* A past job that has a journal goes on. Return: 0; -ENOMEM. */
-int jobs_revive(struct jobs *jobs, struct job *job, struct lighter_error *err);
-
-/* Can it go on? */
-bool job_is_unfinished(const struct job *job);
+/* A past job that has a journal goes on, or only to its end.
+ * Return: 0; -EDQUOT, -EBUSY; -ENOMEM.
+ */
+int jobs_revive(struct jobs *jobs, struct job *job, bool finalizing,
+                struct lighter_error *err);
 
 /* No rank is connected any more: publish, where it is not doomed, and then it is over.
  */
@@ -61,10 +65,11 @@ void job_finish(struct job *job);
 /* Forget the open that is parked for this seat. Return: was there one? */
 bool jobs_unpark(struct job *job, const struct seat *seat);
 
-/* Opens that are parked with the job are looked at again, answered with its error, or
- * forgotten.
+/* Opens that are parked with the job are looked at again, all or those that resume it;
+ * answered with its error; or forgotten.
  */
 void parked_admit_all(struct jobs *jobs, struct job *job);
+void parked_admit_resuming(struct jobs *jobs, struct job *job);
 void parked_refuse_all(struct job *job);
 void parked_drop_all(struct job *job);
 

@@ -90,6 +90,28 @@ daemon_starts(void)
     ck_assert_msg(jobs_load(&jobs, &registry, &err) == 0, "%s", err.message);
 }
 
+/* What a process that dies takes along with its memory. */
+static void
+free_states_of(struct rank *rank)
+{
+    for (uint32_t i = 0; rank->state == RANK_OPEN && i < rank->job->n_outputs; i++) {
+        const struct lighter_writer *type = rank->job->outputs[i].writer.type;
+
+        if (type->close)
+            type->close(rank->streams[i].state);
+    }
+}
+
+static void
+free_states(void)
+{
+    struct job *job;
+
+    TAILQ_FOREACH (job, &jobs.live, link)
+        for (uint32_t i = 0; i < job->world_size; i++)
+            free_states_of(&job->ranks[i]);
+}
+
 void
 daemon_dies(void)
 {
@@ -98,6 +120,7 @@ daemon_dies(void)
     jobs_stop(&jobs);
     settle(); /* workers must come back: their memory is ours */
     ck_assert_uint_eq(quota.used, 0);
+    free_states();
     jobs_done(&jobs);
     state_done(&state);
     settings_done(&settings);

@@ -32,6 +32,7 @@ unit_tests = \
 	tests/unit/test_path \
 	tests/unit/test_peer \
 	tests/unit/test_receive \
+	tests/unit/test_recovery \
 	tests/unit/test_registry \
 	tests/unit/test_settings \
 	tests/unit/test_sink \
@@ -74,6 +75,9 @@ tests_unit_test_peer_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_peer_LDADD = libunit.la
 tests_unit_test_receive_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_receive_LDADD = libunit.la
+tests_unit_test_recovery_SOURCES = tests/unit/test_recovery.c $(job_clients)
+tests_unit_test_recovery_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_recovery_LDADD = libunit.la
 tests_unit_test_registry_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_registry_LDADD = libunit.la
 tests_unit_test_settings_CPPFLAGS = $(unit_cppflags)
