@@ -1,4 +1,5 @@
-/* job_internal.h - between job.c (the ranks of one job) and jobs.c (the table of jobs).
+/* job_internal.h - between job.c (the ranks of one job), jobs.c (the table of jobs),
+ * admission.c and unfinished.c.
  */
 #ifndef DAEMON_JOB_INTERNAL_H
 #define DAEMON_JOB_INTERNAL_H
@@ -37,6 +38,9 @@ void job_tell_ranks(struct job *job);
 /* Something changed: is the job complete, or over? It may be freed afterwards. */
 void job_settle(struct job *job);
 
+/* `stage`: NULL: any. */
+bool job_is_called(const struct job *job, const char *name, const char *stage);
+
 struct job *jobs_find_live(struct jobs *jobs, const char *name, const char *stage);
 
 /* The past one that the journal of that name is about: there is one at most. */
@@ -55,6 +59,20 @@ int jobs_create(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
  */
 int jobs_revive(struct jobs *jobs, struct job *job, bool finalizing,
                 struct lighter_error *err);
+
+/* In no list yet. What the spec has moves to it. NULL: -ENOMEM. */
+struct job *job_new(struct jobs *jobs, struct job_spec *spec,
+                    struct lighter_error *err);
+void job_release(struct job *job); /* what only a live job needs */
+void job_free(struct job *job);
+
+/* It is over now, and released. Of those that are finished the oldest is forgotten. */
+void jobs_remember(struct jobs *jobs, struct job *job);
+
+/* Remove all that an unfinished job has left; one that is open has no rank connected.
+ * Its requester is answered.
+ */
+void job_discard(struct job *job);
 
 /* No rank is connected any more: publish, where it is not doomed, and then it is over.
  */

@@ -73,9 +73,8 @@ submit(struct job *job, uv_work_cb run, uv_after_work_cb after)
         abort(); /* only for a NULL callback: a bug of ours */
 }
 
-/* What only a live job needs. */
-static void
-release(struct job *job)
+void
+job_release(struct job *job)
 {
     for (uint32_t i = 0; job->ranks && i < job->world_size; i++) {
         rank_free_streams(&job->ranks[i]);
@@ -95,10 +94,10 @@ release(struct job *job)
     journal_close(&job->journal);
 }
 
-static void
+void
 job_free(struct job *job)
 {
-    release(job);
+    job_release(job);
     policies_done(&job->policies);
     for (uint32_t i = 0; i < job->n_outputs; i++)
         writer_done(&job->outputs[i].writer);
@@ -139,8 +138,7 @@ make_ranks(struct job *job, struct lighter_error *err)
     return 0;
 }
 
-/* What the spec has moves to it. */
-static struct job *
+struct job *
 job_new(struct jobs *jobs, struct job_spec *spec, struct lighter_error *err)
 {
     struct job *job = calloc(1, sizeof *job);
@@ -273,8 +271,8 @@ forget_oldest(struct jobs *jobs)
     job_free(oldest);
 }
 
-static void
-remember(struct jobs *jobs, struct job *job)
+void
+jobs_remember(struct jobs *jobs, struct job *job)
 {
     TAILQ_INSERT_TAIL(&jobs->past, job, link);
     jobs->n_past++;
@@ -312,11 +310,11 @@ job_over(struct job *job, enum job_state state)
     job->state = state;
     job->is_revived = job->finalizing = false;
     tell_outcome(job);
-    release(job);
+    job_release(job);
     if (!job_is_unfinished(job))
         policies_done(&job->policies);
     leave(job);
-    remember(jobs, job);
+    jobs_remember(jobs, job);
     parked_admit_all(jobs, job);
     check_idle(jobs);
 }
@@ -380,12 +378,12 @@ after_discard(uv_work_t *work, int status)
 
     (void)status;
     leave(job);
-    release(job);
+    job_release(job);
     job->state = job->doom;
     job->discarding = false;
     if (job->work_result < 0) {
         reply_error(&job->requester, &job->work_error, NULL);
-        remember(jobs, job);
+        jobs_remember(jobs, job);
     } else {
         log_info("discarded job=%s stage=%s", job->name, job->stage);
         reply_empty(&job->requester);
@@ -394,6 +392,20 @@ after_discard(uv_work_t *work, int status)
     if (job->work_result == 0)
         job_free(job);
     check_idle(jobs);
+}
+
+void
+job_discard(struct job *job)
+{
+    if (job->state != JOB_OPEN) {
+        retire(job, run_discard, after_discard);
+        return;
+    }
+    lighter_fail(&job->error, LIGHTER_E_STATE, "job '%s' was discarded", job->name);
+    job_answer_waiting(job, &job->error);
+    job->doom = JOB_ABORTED;
+    job->discarding = true;
+    job_finish(job);
 }
 
 void
@@ -480,7 +492,7 @@ settle_replaced(struct job *job)
     if (replaced && job->id)
         job_free(replaced);
     else if (replaced)
-        remember(job->jobs, replaced);
+        jobs_remember(job->jobs, replaced);
 }
 
 static void
@@ -504,9 +516,8 @@ after_prepare(uv_work_t *work, int status)
     job_settle(job); /* whoever wanted it may have gone meanwhile */
 }
 
-/* `stage`: NULL: any. */
-static bool
-is_called(const struct job *job, const char *name, const char *stage)
+bool
+job_is_called(const struct job *job, const char *name, const char *stage)
 {
     return strcmp(job->name, name) == 0 && (!stage || strcmp(job->stage, stage) == 0);
 }
@@ -517,7 +528,7 @@ jobs_find_live(struct jobs *jobs, const char *name, const char *stage)
     struct job *job;
 
     TAILQ_FOREACH_REVERSE (job, &jobs->live, job_list, link)
-        if (is_called(job, name, stage))
+        if (job_is_called(job, name, stage))
             return job;
     return NULL;
 }
@@ -528,7 +539,7 @@ jobs_find_past(struct jobs *jobs, const char *name, const char *stage)
     struct job *job;
 
     TAILQ_FOREACH_REVERSE (job, &jobs->past, job_list, link)
-        if (job->has_journal && is_called(job, name, stage))
+        if (job->has_journal && job_is_called(job, name, stage))
             return job;
     return NULL;
 }
@@ -540,7 +551,8 @@ jobs_find_published(const struct jobs *jobs, const char *name, const char *stage
     const struct job *job;
 
     TAILQ_FOREACH (job, &jobs->past, link)
-        if (job->state == JOB_PUBLISHED && job->id == id && is_called(job, name, stage))
+        if (job->state == JOB_PUBLISHED && job->id == id &&
+            job_is_called(job, name, stage))
             return job;
     return NULL;
 }
@@ -663,87 +675,6 @@ jobs_revive(struct jobs *jobs, struct job *job, bool finalizing,
     return 0;
 }
 
-/* ---- what earlier daemons left ---- */
-
-struct loading {
-    struct jobs *jobs;
-    const struct registry *registry;
-};
-
-static int
-load_job(struct loading *loading, const char *name, struct job **ret_job,
-         struct lighter_error *err)
-{
-    struct job_spec spec;
-    struct message message;
-    struct job *job;
-    uint64_t id;
-    int r = recovery_peek(loading->jobs->state, name, &message, &id, err);
-
-    if (r < 0)
-        return r;
-    r = job_spec_init(&spec, loading->registry, &message, err);
-    message_done(&message);
-    if (r < 0)
-        return r;
-    job = job_new(loading->jobs, &spec, err);
-    job_spec_done(&spec);
-    if (!job)
-        return -ENOMEM;
-    job->id = id;
-    job->has_journal = true;
-    r = recovery_read(job, err);
-    if (r < 0)
-        job_free(job);
-    else
-        *ret_job = job;
-    return r;
-}
-
-/* One that every rank has ended, or that was being shown, needs nobody any more. */
-static void
-go_on_alone(struct job *job)
-{
-    struct lighter_error err = LIGHTER_ERROR_INIT;
-
-    if (jobs_revive(job->jobs, job, true, &err) < 0)
-        log_error("not published job=%s stage=%s reason=\"%s\"", job->name, job->stage,
-                  err.message);
-}
-
-static int
-load(void *data, const char *name, struct lighter_error *err)
-{
-    struct loading *loading = data;
-    struct job *job;
-    bool is_ready;
-
-    if (load_job(loading, name, &job, err) < 0) {
-        log_error("left alone journal=%s reason=\"%s\"", name, err->message);
-        return 0;
-    }
-    is_ready = job->is_complete || (job->world_size && job->n_ended == job->world_size);
-    job->state = job->is_published ? JOB_PUBLISHED : JOB_INTERRUPTED;
-    if (!job->is_published)
-        lighter_fail(&job->error, LIGHTER_E_STATE,
-                     "job '%s' is not published: the daemon ended before; what was "
-                     "written stays aside",
-                     job->name);
-    release(job);
-    remember(loading->jobs, job);
-    if (!job->is_published && is_ready)
-        go_on_alone(job);
-    return 0;
-}
-
-int
-jobs_load(struct jobs *jobs, const struct registry *registry, struct lighter_error *err)
-{
-    struct loading loading = {jobs, registry};
-
-    return state_each(jobs->state, load, &loading, err);
-}
-
 /* ---- what people ask of a job ---- */
 
 static struct job *
@@ -782,76 +713,4 @@ jobs_ask(struct jobs *jobs, const char *name, const struct lighter_strings *patt
     if (r == 0)
         *ret_n_matched = n_matched;
     return r;
-}
-
-/* It waits for ranks, and there is none to be asked. */
-static bool
-is_deserted(const struct job *job)
-{
-    return job->state == JOB_OPEN && job->n_outputs && !job->n_connected;
-}
-
-/* An unfinished job of that name that nobody is connected to, live or not. */
-static int
-find_unfinished(struct jobs *jobs, const char *name, const char *stage,
-                struct job **ret_job, struct lighter_error *err)
-{
-    struct job *live = jobs_find_live(jobs, name, stage), *job;
-
-    if (live && !is_deserted(live))
-        return lighter_fail(err, LIGHTER_E_STATE,
-                            "job '%s' (%s) is live: %u of its ranks are connected",
-                            live->name, live->stage, live->n_connected);
-    *ret_job = live;
-    if (live)
-        return 0;
-    TAILQ_FOREACH_REVERSE (job, &jobs->past, job_list, link)
-        if (job_is_unfinished(job) && is_called(job, name, stage)) {
-            *ret_job = job;
-            return 0;
-        }
-    return lighter_fail(err, LIGHTER_E_STATE, "there is no unfinished job '%.100s'",
-                        name);
-}
-
-int
-jobs_finalize(struct jobs *jobs, const char *name, const char *stage,
-              struct reply *reply, struct lighter_error *err)
-{
-    struct job *job;
-    int r = find_unfinished(jobs, name, stage, &job, err);
-
-    if (r < 0)
-        return r;
-    if (job->state == JOB_OPEN) {
-        job->finalizing = true;
-        job_finish(job);
-    } else {
-        r = jobs_revive(jobs, job, true, err);
-    }
-    if (r == 0)
-        job->requester = reply_take(reply);
-    return r;
-}
-
-int
-jobs_discard(struct jobs *jobs, const char *name, const char *stage,
-             struct reply *reply, struct lighter_error *err)
-{
-    struct job *job;
-    int r = find_unfinished(jobs, name, stage, &job, err);
-
-    if (r < 0)
-        return r;
-    job->requester = reply_take(reply);
-    if (job->state != JOB_OPEN) {
-        retire(job, run_discard, after_discard);
-        return 0;
-    }
-    lighter_fail(&job->error, LIGHTER_E_STATE, "job '%s' was discarded", job->name);
-    job_answer_waiting(job, &job->error);
-    job->doom = JOB_ABORTED;
-    job->discarding = true;
-    job_finish(job);
-    return 0;
 }
