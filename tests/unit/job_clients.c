@@ -5,6 +5,7 @@
 #include "wire/params.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -388,4 +389,77 @@ const char *
 last_state(void)
 {
     return job_state_name(TAILQ_LAST(&jobs.past, job_list));
+}
+
+/* ---- clients that come back ------------------------------------------------------ */
+
+uint32_t
+begin_with(const char *params, struct client *client, struct seat *seat, uint32_t rank,
+           uint32_t world_size, const char *writers)
+{
+    uint32_t id;
+
+    open_with = params;
+    id = begin_open(client, seat, rank, world_size, writers);
+    open_with = "";
+    return id;
+}
+
+/* Opens, and is the job's id: what the client keeps for the day of its return. */
+int64_t
+open_job(struct client *client, struct seat *seat, uint32_t rank, uint32_t world_size,
+         const char *writers)
+{
+    open_rank(client, seat, rank, world_size, writers);
+    return number_of(client, last_id, "id");
+}
+
+const char *
+resume_params(int64_t id, uint64_t answered)
+{
+    static char params[128];
+
+    snprintf(params, sizeof params,
+             ", 'resume': true, 'id': %" PRId64 ", 'answered': %" PRIu64, id, answered);
+    return params;
+}
+
+/* Return: the request, which may be answered or not. */
+uint32_t
+come_back(struct client *client, struct seat *seat, uint32_t rank, uint32_t world_size,
+          const char *writers, int64_t id, uint64_t answered)
+{
+    uint32_t request = begin_with(resume_params(id, answered), client, seat, rank,
+                                  world_size, writers);
+
+    settle();
+    return request;
+}
+
+/* ... and all is well. */
+void
+resume(struct client *client, struct seat *seat, uint32_t rank, uint32_t world_size,
+       const char *writers, int64_t id, uint64_t answered, uint64_t committed)
+{
+    uint32_t request = come_back(client, seat, rank, world_size, writers, id, answered);
+
+    ck_assert_int_eq(number_of(client, request, "id"), id);
+    ck_assert_int_eq(number_of(client, request, "seq"), (int64_t)committed);
+    ck_assert(!flag_of(client, request, "ended"));
+    ck_assert(!flag_of(client, request, "published"));
+}
+
+uint32_t
+begin_flush(struct client *client, struct seat *seat)
+{
+    struct reply reply = reply_new(client->peer, ++last_id);
+
+    ck_assert_msg(seat_flush(seat, &reply, &err) == 0, "%s", err.message);
+    return last_id;
+}
+
+struct job *
+last_job(void)
+{
+    return TAILQ_LAST(&jobs.past, job_list);
 }

@@ -61,6 +61,8 @@ void daemon_starts_again(void); /* both */
 #define FILES                                                                          \
     "{'type': 'file', 'options': {'directory': 'd', 'value_key': 't',"                 \
     " 'writer_fn': 'tensor', 'name_key': 'x'}}"
+#define TENSOR_1 "{'nd': true, 'type': '|u1', 'shape': [1], 'data': 'bin:1'}"
+#define TENSOR_2 "{'nd': true, 'type': '|u1', 'shape': [2], 'data': 'bin:12'}"
 
 /* More params of each `open` from now on: ", 'stage': 'test'". */
 extern const char *open_with;
@@ -98,6 +100,36 @@ void expect_published(const struct client *client, uint32_t id, bool expected);
 
 /* A sentence of `open`, lent until the next call; NULL where there are not so many. */
 const char *warning_of(const struct client *client, uint32_t id, uint32_t index);
+
+/* ---- clients that come back ---- */
+
+/* begin_open() with more params. */
+uint32_t begin_with(const char *params, struct client *client, struct seat *seat,
+                    uint32_t rank, uint32_t world_size, const char *writers);
+
+/* open_rank(). Return: the job's id, which the client keeps for its return. */
+int64_t open_job(struct client *client, struct seat *seat, uint32_t rank,
+                 uint32_t world_size, const char *writers);
+
+/* For begin_with(); lent until the next call. */
+const char *resume_params(int64_t id, uint64_t answered);
+
+/* Open with them, until nothing is under way. Return: the request's id; it may be
+ * answered or not.
+ */
+uint32_t come_back(struct client *client, struct seat *seat, uint32_t rank,
+                   uint32_t world_size, const char *writers, int64_t id,
+                   uint64_t answered);
+
+/* ... and all is well. `committed`: the seq that it is told. */
+void resume(struct client *client, struct seat *seat, uint32_t rank,
+            uint32_t world_size, const char *writers, int64_t id, uint64_t answered,
+            uint64_t committed);
+
+uint32_t begin_flush(struct client *client, struct seat *seat);
+
+/* The one that was over last. */
+struct job *last_job(void);
 
 /* ---- what is on the disk ---- */
 

@@ -13,6 +13,7 @@ AM_TESTS_ENVIRONMENT = PLUGIN_DIR='$(abs_top_builddir)/plugins/.libs'; \
 	export PLUGIN_DIR;
 
 job_clients = tests/unit/job_clients.c tests/unit/job_clients.h
+job_surgery = tests/unit/job_surgery.c tests/unit/job_surgery.h
 
 # util/, wire/ and daemon/
 unit_tests = \
@@ -39,6 +40,7 @@ unit_tests = \
 	tests/unit/test_spec \
 	tests/unit/test_state \
 	tests/unit/test_table \
+	tests/unit/test_unfinished \
 	tests/unit/test_utf8 \
 	tests/unit/test_value \
 	tests/unit/test_writer
@@ -75,7 +77,7 @@ tests_unit_test_peer_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_peer_LDADD = libunit.la
 tests_unit_test_receive_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_receive_LDADD = libunit.la
-tests_unit_test_recovery_SOURCES = tests/unit/test_recovery.c $(job_clients)
+tests_unit_test_recovery_SOURCES = tests/unit/test_recovery.c $(job_clients) $(job_surgery)
 tests_unit_test_recovery_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_recovery_LDADD = libunit.la
 tests_unit_test_registry_CPPFLAGS = $(unit_cppflags)
@@ -90,6 +92,10 @@ tests_unit_test_state_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_state_LDADD = libunit.la
 tests_unit_test_table_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_table_LDADD = libunit.la
+tests_unit_test_unfinished_SOURCES = tests/unit/test_unfinished.c $(job_clients) \
+	$(job_surgery)
+tests_unit_test_unfinished_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_unfinished_LDADD = libunit.la
 tests_unit_test_utf8_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_utf8_LDADD = libunit.la
 tests_unit_test_value_CPPFLAGS = $(unit_cppflags)
