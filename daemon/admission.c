@@ -168,8 +168,11 @@ take_seat(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
           struct reply *reply, struct lighter_error *err)
 {
     struct job *job = jobs_find_live(jobs, spec->name, spec->stage);
-    int r = job ? admit(job, spec, reply->peer, err) : 0;
+    int r;
 
+    if (!job)
+        job = jobs_find_forgotten(jobs, spec->name, spec->stage);
+    r = job ? admit(job, spec, reply->peer, err) : 0;
     if (r == ADMIT_ANEW && job)
         give_up(job);
     if (!job) {

@@ -94,13 +94,6 @@ pack_job(struct message_out *out, const struct daemon *daemon, const struct job 
         pack_text(&out->packer, job->outputs[i].writer.target);
 }
 
-/* One that is being forgotten is live meanwhile, but of no interest to anybody. */
-static bool
-is_of_interest(const struct job *job)
-{
-    return job->doom != JOB_PUBLISHED;
-}
-
 static int
 handle_jobs(struct daemon *daemon, const struct message *message, struct reply *reply,
             struct lighter_error *err)
@@ -108,20 +101,16 @@ handle_jobs(struct daemon *daemon, const struct message *message, struct reply *
     const struct jobs *jobs = &daemon->jobs;
     struct message_out out;
     const struct job *job;
-    size_t n_live = 0;
 
     (void)message, (void)err;
-    TAILQ_FOREACH (job, &jobs->live, link)
-        n_live += is_of_interest(job);
     reply_begin(reply, &out);
     msgpack_pack_map(&out.packer, 1);
     pack_key(&out.packer, "jobs");
-    msgpack_pack_array(&out.packer, jobs->n_past + n_live);
+    msgpack_pack_array(&out.packer, jobs->n_past + jobs->n_live);
     TAILQ_FOREACH (job, &jobs->past, link)
         pack_job(&out, daemon, job, job_is_unfinished(job));
     TAILQ_FOREACH (job, &jobs->live, link)
-        if (is_of_interest(job))
-            pack_job(&out, daemon, job, false);
+        pack_job(&out, daemon, job, false);
     reply_send(reply, &out);
     return 0;
 }

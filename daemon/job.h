@@ -138,6 +138,7 @@ struct jobs {
     unsigned n_threads; /* of the pool */
     uv_timer_t tick;    /* once a second, while there are live jobs */
     TAILQ_HEAD(job_list, job) live, past;
+    struct job_list forgotten; /* until their journals are removed */
     uint32_t n_live, n_past;
     uint64_t n_published, n_failed, n_batches, n_samples, n_bytes; /* since the start */
     void (*on_idle)(void *data); /* the last live job is over */

@@ -43,6 +43,8 @@ bool job_is_called(const struct job *job, const char *name, const char *stage);
 
 struct job *jobs_find_live(struct jobs *jobs, const char *name, const char *stage);
 
+struct job *jobs_find_forgotten(struct jobs *jobs, const char *name, const char *stage);
+
 /* The past one that the journal of that name is about: there is one at most. */
 struct job *jobs_find_past(struct jobs *jobs, const char *name, const char *stage);
 const struct job *jobs_find_published(const struct jobs *jobs, const char *name,

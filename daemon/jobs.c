@@ -50,6 +50,7 @@ jobs_init(struct jobs *jobs, uv_loop_t *loop, unsigned n_threads,
         .loop = loop, .n_threads = n_threads, .settings = settings, .state = state};
     TAILQ_INIT(&jobs->live);
     TAILQ_INIT(&jobs->past);
+    TAILQ_INIT(&jobs->forgotten);
     uv_timer_init(loop, &jobs->tick);
     jobs->tick.data = jobs;
     uv_timer_start(&jobs->tick, on_tick, 1000, 1000);
@@ -119,6 +120,7 @@ jobs_done(struct jobs *jobs)
 
     lighter_fail(&why, LIGHTER_E_STATE, "the daemon ends");
     TAILQ_CONCAT(&jobs->past, &jobs->live, link);
+    TAILQ_CONCAT(&jobs->past, &jobs->forgotten, link);
     while ((job = TAILQ_FIRST(&jobs->past))) {
         TAILQ_REMOVE(&jobs->past, job, link);
         parked_drop_all(job);
@@ -197,18 +199,6 @@ enliven(struct job *job)
     jobs->n_live++;
 }
 
-/* Something that it left is removed. Meanwhile it is live, under the name of what it
- * was, so that nobody opens it.
- */
-static void
-retire(struct job *job, uv_work_cb run, uv_after_work_cb after)
-{
-    enliven(job);
-    job->doom = job->state;
-    job->state = JOB_PUBLISHING;
-    submit(job, run, after);
-}
-
 static void
 leave(struct job *job)
 {
@@ -241,10 +231,9 @@ after_forget(uv_work_t *work, int status)
     if (job->work_result < 0)
         log_warning("not forgotten job=%s stage=%s reason=\"%s\"", job->name,
                     job->stage, job->work_error.message);
-    leave(job);
+    TAILQ_REMOVE(&jobs->forgotten, job, link);
     parked_admit_all(jobs, job);
     job_free(job);
-    check_idle(jobs);
 }
 
 /* Of those that are finished the newest are kept. */
@@ -262,13 +251,15 @@ forget_oldest(struct jobs *jobs)
     }
     if (n_finished <= JOBS_PAST_MAX)
         return;
-    if (oldest->has_journal) {
-        retire(oldest, run_forget, after_forget);
-        return;
-    }
     TAILQ_REMOVE(&jobs->past, oldest, link);
     jobs->n_past--;
-    job_free(oldest);
+    if (!oldest->has_journal) {
+        job_free(oldest);
+        return;
+    }
+    oldest->state = JOB_PUBLISHING; /* whoever opens it waits */
+    TAILQ_INSERT_TAIL(&jobs->forgotten, oldest, link);
+    submit(oldest, run_forget, after_forget);
 }
 
 void
@@ -398,7 +389,10 @@ void
 job_discard(struct job *job)
 {
     if (job->state != JOB_OPEN) {
-        retire(job, run_discard, after_discard);
+        enliven(job); /* so that nobody opens it */
+        job->doom = job->state;
+        job->state = JOB_PUBLISHING;
+        submit(job, run_discard, after_discard);
         return;
     }
     lighter_fail(&job->error, LIGHTER_E_STATE, "job '%s' was discarded", job->name);
@@ -528,6 +522,17 @@ jobs_find_live(struct jobs *jobs, const char *name, const char *stage)
     struct job *job;
 
     TAILQ_FOREACH_REVERSE (job, &jobs->live, job_list, link)
+        if (job_is_called(job, name, stage))
+            return job;
+    return NULL;
+}
+
+struct job *
+jobs_find_forgotten(struct jobs *jobs, const char *name, const char *stage)
+{
+    struct job *job;
+
+    TAILQ_FOREACH (job, &jobs->forgotten, link)
         if (job_is_called(job, name, stage))
             return job;
     return NULL;
