@@ -65,7 +65,8 @@ admit_again(const struct job *job, const struct rank *rank, const struct job_spe
 {
     bool is_another = rank->peer != peer;
 
-    if (rank->state == RANK_ENDED && spec->resume && !rank->seat && is_another)
+    if (rank->state == RANK_ENDED && spec->resume && is_another &&
+        (!rank->seat || spec->id))
         return ADMIT_NOW;
     if (is_another && job->n_connected == 0 && job->state == JOB_OPEN)
         return ADMIT_ANEW;
@@ -108,7 +109,8 @@ admit(const struct job *job, const struct job_spec *spec, const struct peer *pee
     if (job->state == JOB_PUBLISHING ||
         (job->state == JOB_PREPARING && job->is_revived))
         return ADMIT_LATER;
-    if (spec->id && spec->id != job->id)
+    /* one that is being prepared now is new, and its id is a worker's */
+    if (spec->id && (job->state == JOB_PREPARING || spec->id != job->id))
         return lighter_fail(err, LIGHTER_E_STATE,
                             "job '%s' has been begun anew by another process",
                             job->name);
@@ -162,13 +164,6 @@ jobs_unpark(struct job *job, const struct seat *seat)
     return false;
 }
 
-/* It was published while the client did not hear of it: that is the answer. */
-static bool
-is_published(const struct job *past, const struct job_spec *spec)
-{
-    return past && past->state == JOB_PUBLISHED && spec->id && spec->id == past->id;
-}
-
 /* How long the ranks of a job that was live when its daemon ended may take to come. */
 #define RETURN_MS 60000
 
@@ -196,7 +191,7 @@ begin(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
     if (!goes_on(jobs, past, spec))
         return jobs_create(jobs, spec, ret_job, err);
     *ret_job = past;
-    return jobs_revive(jobs, past, err);
+    return jobs_revive(jobs, past, false, err);
 }
 
 /* This epoch will never end. */
@@ -212,8 +207,11 @@ take_seat(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
           struct reply *reply, struct lighter_error *err)
 {
     struct job *job = jobs_find_live(jobs, spec->name, spec->stage);
-    int r = job ? admit(job, spec, reply->peer, err) : 0;
+    int r;
 
+    if (!job)
+        job = jobs_find_forgotten(jobs, spec->name, spec->stage);
+    r = job ? admit(job, spec, reply->peer, err) : 0;
     if (r == ADMIT_ANEW && job)
         give_up(job);
     if (!job) {
@@ -236,11 +234,13 @@ int
 jobs_open(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
           struct reply *reply, struct lighter_error *err)
 {
-    struct job *past = jobs_find_past(jobs, spec->name, spec->stage);
+    const struct job *published = NULL;
     int r = 0;
 
-    if (is_published(past, spec))
-        job_answer_open(past, NULL, seat->handle, reply);
+    if (spec->id)
+        published = jobs_find_published(jobs, spec->name, spec->stage, spec->id);
+    if (published) /* and the client did not hear of it */
+        job_answer_open(published, NULL, seat->handle, reply);
     else
         r = take_seat(jobs, spec, seat, reply, err);
     job_spec_done(spec);
@@ -271,6 +271,22 @@ parked_admit_all(struct jobs *jobs, struct job *job)
     while ((parked = STAILQ_FIRST(&waiting))) {
         STAILQ_REMOVE_HEAD(&waiting, link);
         admit_parked(jobs, parked);
+    }
+}
+
+void
+parked_admit_resuming(struct jobs *jobs, struct job *job)
+{
+    STAILQ_HEAD(, parked_open) waiting = STAILQ_HEAD_INITIALIZER(waiting);
+    struct parked_open *parked;
+
+    STAILQ_CONCAT(&waiting, &job->parked);
+    while ((parked = STAILQ_FIRST(&waiting))) {
+        STAILQ_REMOVE_HEAD(&waiting, link);
+        if (parked->spec.resume)
+            admit_parked(jobs, parked);
+        else
+            STAILQ_INSERT_TAIL(&job->parked, parked, link);
     }
 }
 

@@ -205,6 +205,8 @@ rank_closed(struct rank *rank)
         if (job->error.code == LIGHTER_OK)
             job->error = rank->stream_error;
     }
+    if (job->n_connected)
+        parked_admit_resuming(job->jobs, job); /* it may be this rank */
     job_settle(job);
 }
 
@@ -379,11 +381,18 @@ open_streams(struct rank *rank)
 static void
 rank_attach(struct rank *rank, struct seat *seat, struct reply *reply)
 {
-    job_answer_open(rank->job, rank, seat->handle, reply);
+    struct lighter_error taken;
+
+    if (rank->seat) { /* its connection is gone, but that was not seen yet */
+        lighter_fail(&taken, LIGHTER_E_STATE, "rank %u of job '%s' has come again",
+                     rank->number, rank->job->name);
+        reply_error(&rank->reply, &taken, NULL);
+        detach(rank);
+    }
     peer_unref(rank->peer);
     rank->peer = peer_ref(reply->peer);
     rank->seat = seat;
-    reply_done(reply);
+    job_answer_open(rank->job, rank, seat->handle, reply);
 }
 
 /* It was lost, and is not any more. Where it was the last such, there is hope again. */

@@ -82,6 +82,8 @@ check_name(const char *name, size_t size, size_t suffix_size, struct lighter_err
         return lighter_fail(err, LIGHTER_E_VALUE, "an empty name");
     if (!utf8_printable(name, size))
         return lighter_fail(err, LIGHTER_E_VALUE, "a name with control characters");
+    if (size + suffix_size >= PATH_MAX)
+        return refuse_name(err, name, size, "is longer than a path can be");
     if (name[0] == '/')
         return refuse_name(err, name, size,
                            "is absolute; it must stay in the directory");

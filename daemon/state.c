@@ -15,15 +15,17 @@ static const char suffix[] = ".journal";
 
 /* ---- where it is ---- */
 
-/* The socket's path as one component: '/' becomes '%', and '%' becomes "%%". */
+/* The socket's path as one component, and no two as the same: '/' becomes '%'; '%' and
+ * '+' get a '+' before them.
+ */
 static void
 escape(char *to, size_t room, const char *path)
 {
     size_t used = 0;
 
     for (; *path && used + 3 < room; path++) {
-        if (*path == '%')
-            to[used++] = '%';
+        if (*path == '%' || *path == '+')
+            to[used++] = '+';
         to[used++] = *path == '/' ? '%' : *path;
     }
     to[used] = '\0';
@@ -92,6 +94,18 @@ find_and_open(struct state *state, const char *directory, const char *socket,
     return open_beside(state, socket, err);
 }
 
+static int
+lock(const struct state *state, struct lighter_error *err)
+{
+    if (flock(state->fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    if (errno == EWOULDBLOCK)
+        return lighter_fail(err, LIGHTER_E_STATE,
+                            "another lighterd has the state directory '%s'",
+                            state->path);
+    return lighter_fail_os(err, errno, "lock the state directory '%s'", state->path);
+}
+
 int
 state_open(struct state *state, const char *directory, const char *socket,
            struct lighter_error *err)
@@ -108,8 +122,8 @@ state_open(struct state *state, const char *directory, const char *socket,
     r = find_and_open(state, directory, socket, err);
     if (r < 0)
         return r;
-    if (flock(state->fd, LOCK_EX | LOCK_NB) < 0) {
-        r = lighter_fail_os(err, errno, "lock the state directory '%s'", state->path);
+    r = lock(state, err);
+    if (r < 0) {
         close(state->fd);
         state->fd = -1;
     }
