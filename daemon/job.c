@@ -64,14 +64,14 @@ job_doom(struct job *job, enum job_state state, const char *format, ...)
 
 /* Two keys. */
 static void
-pack_end_fields(struct message_out *out, const struct job *job)
+pack_end_fields(struct message_out *out, const struct job *job, bool published)
 {
-    bool published = job->state == JOB_PUBLISHED;
+    bool is_this_one = job->state == JOB_PUBLISHED;
 
     pack_key_bool(&out->packer, "published", published);
     pack_key(&out->packer, "paths");
-    msgpack_pack_array(&out->packer, published ? job->n_outputs : 0);
-    for (uint32_t i = 0; published && i < job->n_outputs; i++)
+    msgpack_pack_array(&out->packer, is_this_one ? job->n_outputs : 0);
+    for (uint32_t i = 0; is_this_one && i < job->n_outputs; i++)
         pack_text(&out->packer, job->outputs[i].writer.target);
 }
 
@@ -83,7 +83,7 @@ answer_end(struct rank *rank)
     if (reply_owed(&rank->reply)) {
         reply_begin(&rank->reply, &out);
         msgpack_pack_map(&out.packer, 2);
-        pack_end_fields(&out, rank->job);
+        pack_end_fields(&out, rank->job, rank->job->state == JOB_PUBLISHED);
         reply_send(&rank->reply, &out);
     }
     detach(rank);
@@ -282,7 +282,7 @@ job_answer_open(const struct job *job, const struct rank *rank, int64_t handle,
     pack_key_uint(&out.packer, "seq", rank ? rank_committed(rank) : 0);
     pack_key_uint(&out.packer, "samples", rank ? rank_samples(rank) : 0);
     pack_key_bool(&out.packer, "ended", !rank || rank->state == RANK_ENDED);
-    pack_end_fields(&out, job);
+    pack_end_fields(&out, job, !rank);
     pack_warnings(&out, job);
     reply_send(reply, &out);
 }

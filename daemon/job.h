@@ -109,6 +109,7 @@ struct job {
     struct job *replaced; /* an unfinished one of that name, to be removed; owned */
 
     uint64_t id;            /* the same in every daemon that has it */
+    uint64_t published_before; /* id of the last of its name that was; 0: unknown */
     struct journal journal; /* open while the job is live */
     struct frame request; /* the `open` that made it, until the journal has it; owned */
     bool has_journal;     /* a file of the state directory is about it */

@@ -22,7 +22,7 @@ int rank_open(struct rank *rank, const struct job_spec *spec, struct seat *seat,
 void rank_free_streams(struct rank *rank);
 void rank_forget_past(struct rank *rank);
 
-/* `rank`: NULL: the job is over, and was published. */
+/* `rank`: NULL: the job is over and was published, or was the one after that. */
 void job_answer_open(const struct job *job, const struct rank *rank, int64_t handle,
                      struct reply *reply);
 

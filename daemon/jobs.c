@@ -573,17 +573,27 @@ jobs_find_past(struct jobs *jobs, const char *name, const char *stage)
     return NULL;
 }
 
+static const struct job *
+find_published(const struct job_list *list, const char *name, const char *stage,
+               uint64_t id)
+{
+    const struct job *job;
+
+    TAILQ_FOREACH (job, list, link)
+        if (job_is_called(job, name, stage) &&
+            (job->published_before == id ||
+             (job->state == JOB_PUBLISHED && job->id == id)))
+            return job;
+    return NULL;
+}
+
 const struct job *
 jobs_find_published(const struct jobs *jobs, const char *name, const char *stage,
                     uint64_t id)
 {
-    const struct job *job;
+    const struct job *job = find_published(&jobs->past, name, stage, id);
 
-    TAILQ_FOREACH (job, &jobs->past, link)
-        if (job->state == JOB_PUBLISHED && job->id == id &&
-            job_is_called(job, name, stage))
-            return job;
-    return NULL;
+    return job ? job : find_published(&jobs->live, name, stage, id);
 }
 
 static bool
@@ -649,6 +659,7 @@ replace(struct jobs *jobs, struct job *job)
         return;
     if (!job_is_unfinished(past)) {
         past->has_journal = false;
+        job->published_before = past->state == JOB_PUBLISHED ? past->id : 0;
         return;
     }
     if (past->n_batches && asprintf(&job->warning, "%s. What it left is replaced.",

@@ -22,7 +22,8 @@
 
 /* Numbers are never used again for something else. */
 enum journal_kind {
-    JOURNAL_JOB = 1,       /* the first. seq: the job's id; text: the body of the `open`
+    JOURNAL_JOB = 1,       /* the first. seq: the job's id; size: that of the one before
+                              it, where that was published; text: the body of the `open`
                               request that made it */
     JOURNAL_PLACE = 2,     /* writer: its output lies on a disk that is mounted like
                               this. seq: the mount, size: the device, batch_idx: the

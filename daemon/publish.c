@@ -71,6 +71,10 @@ publish_discard(struct job *job, uint32_t index, struct lighter_error *err)
     struct job_output *output = &job->outputs[index];
     int r = reopen_output(job, index, err);
 
+    if (r == -EISDIR)
+        r = 0; /* its final name is taken; what it left has other names */
+    else if (r == -ENOTDIR || r == -ELOOP)
+        return 0; /* its directory has made way for something else */
     if (r == 0)
         r = is_table(output) ? remove_shards(job, &output->table, err)
                              : files_discard(&output->files, err);

@@ -73,7 +73,7 @@ create_journal(struct job *job, struct journal_record *first, bool durable,
 int
 recovery_begin(struct job *job, struct lighter_error *err)
 {
-    struct journal_record first = {.kind = JOURNAL_JOB};
+    struct journal_record first = {.kind = JOURNAL_JOB, .size = job->published_before};
     int r = job->replaced ? discard_outputs(job->replaced, err) : 0;
 
     if (r < 0)
@@ -335,6 +335,8 @@ visit(void *data, const struct journal_record *record, uint64_t end,
     switch (record->kind) {
     case JOURNAL_JOB:
         reading->job->id = record->seq;
+        if (reading->job->published_before != record->size) /* the loop may look */
+            reading->job->published_before = record->size;
         reading->durable = end;
         return 0;
     case JOURNAL_PLACE:
@@ -464,6 +466,29 @@ copy_record(void *data, const struct journal_record *record, uint64_t end,
     return journal_append(data, record, err);
 }
 
+/* What is durable must be there: else the disk is only away, and will come back. */
+static int
+check_durable(struct job *job, struct lighter_error *err)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; i < job->n_outputs && r == 0; i++) {
+        const struct job_output *output = &job->outputs[i];
+
+        if (output->n_names && output->files.staging_fd < 0)
+            r = lighter_fail(err, LIGHTER_E_STATE, "the staged files of '%s' are gone",
+                             output->writer.target);
+        for (uint32_t j = 0; j < job->world_size && r == 0; j++) {
+            const struct stream_past *past =
+                job->ranks[j].past ? &job->ranks[j].past[i] : NULL;
+
+            if (past && past->has_shard)
+                r = shard_check(&output->table, j, past->n_bytes, err);
+        }
+    }
+    return r;
+}
+
 /* Only what was durable is believed: a journal of that alone takes the place of the one
  * that is open.
  */
@@ -481,6 +506,8 @@ cut_back(struct reading *reading, struct lighter_error *err)
                 "meanwhile: only what was durable counts\"",
                 job->name, job->stage);
     r = read_below(reading, durable.size, err);
+    if (r == 0)
+        r = check_durable(job, err);
     if (r < 0)
         return r;
     journal_init(&fresh);

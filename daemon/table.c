@@ -122,18 +122,23 @@ shard_open(struct shard *shard, const struct table *table, uint32_t rank,
     return r;
 }
 
-static int
-check_size(const struct shard *shard, uint64_t size, struct lighter_error *err)
+int
+shard_check(const struct table *table, uint32_t rank, uint64_t size,
+            struct lighter_error *err)
 {
+    struct shard shard;
     struct stat status;
+    int r = shard_name(&shard, table, rank, err);
 
-    if (fstat(shard->fd, &status) < 0)
-        return lighter_fail_os(err, errno, "look at the shard '%s'", shard->name);
+    if (r < 0)
+        return r;
+    if (fstatat(table->directory_fd, shard.name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return lighter_fail_os(err, errno, "look at the shard '%s'", shard.name);
     if ((uint64_t)status.st_size >= size)
         return 0;
     lighter_fail(err, LIGHTER_E_STATE,
-                 "the shard '%s' has %jd bytes, but %ju were written to it",
-                 shard->name, (intmax_t)status.st_size, (uintmax_t)size);
+                 "the shard '%s' has %jd bytes, but %ju were written to it", shard.name,
+                 (intmax_t)status.st_size, (uintmax_t)size);
     return -ENODATA;
 }
 
@@ -144,7 +149,7 @@ shard_reopen(struct shard *shard, const struct table *table, uint32_t rank,
     int r = open_claimed(shard, table, rank, 0, err);
 
     if (r == 0)
-        r = check_size(shard, size, err);
+        r = shard_check(table, rank, size, err);
     if (r == 0) {
         shard->header_size = header_size;
         r = cut_to(shard, size);

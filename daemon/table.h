@@ -49,6 +49,9 @@ int shard_open(struct shard *shard, const struct table *table, uint32_t rank,
  */
 int shard_reopen(struct shard *shard, const struct table *table, uint32_t rank,
                  uint64_t header_size, uint64_t size, struct lighter_error *err);
+/* Has the shard `size` bytes? Return: 0; -ENODATA; -errno. */
+int shard_check(const struct table *table, uint32_t rank, uint64_t size,
+                struct lighter_error *err);
 void shard_close(struct shard *shard);
 
 /* Bring a shard that nobody has open to the disk. Return: 0; -errno. */

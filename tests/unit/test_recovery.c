@@ -531,6 +531,23 @@ START_TEST(a_client_that_did_not_hear_of_the_publication_is_told)
 }
 END_TEST
 
+START_TEST(a_client_that_did_not_hear_of_it_is_told_also_when_the_next_epoch_is_on)
+{
+    int64_t id = open_job(ANN, &seats[0], 0, 2, CSV);
+    uint32_t request;
+
+    open_rank(BOB, &seats[1], 1, 2, CSV);
+    begin_end(BOB, &seats[1], true);
+    end_rank(ANN, &seats[0]);
+    open_rank(ANN, &seats[0], 0, 2, CSV); /* who heard of it goes on */
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    daemon_starts_again();
+    request = come_back(BOB, &seats[1], 1, 2, CSV, id, 0);
+    expect_published(BOB, request, true);
+    ck_assert_str_eq(last_state(), "interrupted"); /* that is the next one */
+}
+END_TEST
+
 /* ---- power is lost
  * ------------------------------------------------------------------------ */
 
@@ -592,6 +609,29 @@ START_TEST(after_a_loss_of_power_without_a_mark_a_job_is_at_its_beginning)
     write_batch(ANN, &seats[0], 1, "{'x': [2]}");
     end_rank(ANN, &seats[0]);
     expect_file("p.csv", "x\r\n2\r\n");
+}
+END_TEST
+
+START_TEST(a_disk_that_is_away_costs_nothing)
+{
+    int64_t id = open_job(ANN, &seats[0], 0, 1, CSV);
+    uint32_t request;
+
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    begin_flush(ANN, &seats[0]);
+    settle();
+    daemon_dies();
+    edit_journal(place_elsewhere);
+    rename_file("p.tmp_rank0.csv", "away");
+    daemon_starts();
+    request = come_back(ANN, &seats[0], 0, 1, CSV, id, 1);
+    expect_error(ANN, request, "os", "p.tmp_rank0.csv");
+    ck_assert_str_eq(last_state(), "interrupted");
+
+    rename_file("away", "p.tmp_rank0.csv"); /* it is mounted again */
+    resume(ANN, &seats[0], 0, 1, CSV, id, 1, 1);
+    end_rank(ANN, &seats[0]);
+    expect_file("p.csv", "x\r\n1\r\n");
 }
 END_TEST
 
@@ -734,10 +774,13 @@ main(void)
     tcase_add_test(
         shown, whoever_comes_back_to_a_complete_job_can_only_hear_that_it_is_published);
     tcase_add_test(shown, a_client_that_did_not_hear_of_the_publication_is_told);
+    tcase_add_test(
+        shown, a_client_that_did_not_hear_of_it_is_told_also_when_the_next_epoch_is_on);
     tcase_add_test(power, flush_is_answered_when_the_journal_has_a_mark);
     tcase_add_test(power, after_a_loss_of_power_only_what_was_durable_counts);
     tcase_add_test(power,
                    after_a_loss_of_power_without_a_mark_a_job_is_at_its_beginning);
+    tcase_add_test(power, a_disk_that_is_away_costs_nothing);
     tcase_add_test(power, what_was_cut_back_once_is_not_cut_again);
     tcase_add_test(power, a_flush_looks_after_ranks_that_are_not_here);
     tcase_add_test(policies, the_policies_of_a_job_outlive_the_daemon_too);

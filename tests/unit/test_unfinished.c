@@ -357,6 +357,19 @@ START_TEST(finalize_of_a_job_that_nobody_has_written_keeps_its_journal)
 }
 END_TEST
 
+START_TEST(a_job_whose_directory_is_gone_can_be_discarded)
+{
+    open_rank(ANN, &seats[0], 0, 1, CSV_OF("d/p.csv"));
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    daemon_dies();
+    rename_file("d", "away");
+    write_file("d", "in its place");
+    daemon_starts();
+    ck_assert_int_eq(ask(jobs_discard, "job", NULL), 0);
+    ck_assert_int_eq(n_journals(), 0);
+}
+END_TEST
+
 START_TEST(discard_removes_all_that_there_is)
 {
     int64_t id = open_job(ANN, &seats[0], 0, 2, CSV ", " FILES);
@@ -530,6 +543,7 @@ main(void)
                    a_job_that_waits_for_ranks_that_do_not_come_can_be_discarded);
     tcase_add_test(people, finalize_that_fails_leaves_the_job_to_be_resumed);
     tcase_add_test(people, finalize_of_a_job_that_nobody_has_written_keeps_its_journal);
+    tcase_add_test(people, a_job_whose_directory_is_gone_can_be_discarded);
     tcase_add_test(people, discard_removes_all_that_there_is);
     tcase_add_test(people, discard_that_fails_can_be_tried_again);
     tcase_add_test(people, who_opens_a_job_that_is_being_discarded_begins_anew);
