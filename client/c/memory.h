@@ -30,6 +30,7 @@ struct slot {
 
 struct client_memory {
     uint8_t *bytes; /* NULL: there is none */
+    int fd;         /* owned: the next daemon gets it too */
     size_t size, populated;
     struct slot *used; /* owned; by start */
     size_t n_used, used_room;
@@ -41,11 +42,8 @@ size_t memory_room(size_t max_size);
 /* How much to share, where the first batch that wants some has so many bytes. */
 size_t memory_size_for(size_t batch_size, size_t max_size);
 
-/* *ret_fd is owned, and goes to the daemon. Return: 0; -errno, and `memory` is as
- * memory_close() leaves it.
- */
-int memory_open(struct client_memory *memory, size_t size, int *ret_fd,
-                struct lighter_error *err);
+/* Return: 0; -errno, and `memory` is as memory_close() leaves it. */
+int memory_open(struct client_memory *memory, size_t size, struct lighter_error *err);
 void memory_close(struct client_memory *memory);
 
 /* Return: 0; MEMORY_FULL: not now, or it is larger than all; -errno: there are no more
