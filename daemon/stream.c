@@ -369,21 +369,33 @@ split(struct stream *stream)
     }
 }
 
+static int
+check_batch(struct stream *stream, const struct batch *batch, struct lighter_error *err)
+{
+    int r;
+
+    if (batch->is_refused) {
+        *err = batch->error;
+        return -EINVAL;
+    }
+    r = check_crashes(stream, batch->view.seq, err);
+    return r < 0 ? r
+                 : type_of(stream)->check(stream->state, &batch->view,
+                                          &stream->batch_samples, err);
+}
+
 /* What is not split is written here at once, and saves a way through the pool. */
 static void
 run_check(uv_work_t *work)
 {
     struct stream_part *part = work->data;
     struct stream *stream = part->stream;
-    const struct lighter_batch *view = &batch_in_hand(stream)->view;
+    const struct batch *batch = batch_in_hand(stream);
 
     stream->batch_samples = 0;
     part->error.code = LIGHTER_OK;
-    part->result = check_crashes(stream, view->seq, &part->error);
-    enter(part, view->seq);
-    if (part->result == 0)
-        part->result = type_of(stream)->check(stream->state, view,
-                                              &stream->batch_samples, &part->error);
+    enter(part, batch->view.seq);
+    part->result = check_batch(stream, batch, &part->error);
     split(stream);
     if (part->result < 0)
         stream->n_parts = 1;
