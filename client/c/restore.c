@@ -3,7 +3,7 @@
  * In: a client whose daemon has gone away, within whichever call noticed it. Out: the
  * same client and another daemon, which knows all that the one before was told and what
  * it never answered; its streams know again what they have written already
- * (doc/protocol.md, "A daemon that dies"). Blocks, in the caller's thread.
+ * (doc/protocol.md, "When the daemon dies"). Blocks, in the caller's thread.
  */
 #include "client/c/client.h"
 
