@@ -34,6 +34,11 @@ noinst_PROGRAMS += examples/c/predict
 examples_c_predict_SOURCES = examples/c/predict.c
 examples_c_predict_LDADD = liblighter.la
 
+# What the end-to-end tests run and kill.
+noinst_PROGRAMS += tests/e2e/c_client
+tests_e2e_c_client_SOURCES = tests/e2e/c_client.c
+tests_e2e_c_client_LDADD = liblighter.la
+
 # The Python client, where `make install` finds a Python. `pip install ./client/python`
 # does the same for one environment.
 if HAVE_PYTHON
