@@ -6,6 +6,7 @@ believe it. What cannot be done here (no root, no loop devices) is skipped.
 """
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -18,3 +19,6 @@ _spec.loader.exec_module(_e2e)
 globals().update(
     {name: value for name, value in vars(_e2e).items() if not name.startswith("__")}
 )
+
+if os.environ.get("FAULT_LONG") == "1":
+    _e2e.PATIENCE_S = 3600
