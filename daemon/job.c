@@ -379,11 +379,10 @@ open_streams(struct rank *rank)
 static void
 rank_attach(struct rank *rank, struct seat *seat, struct reply *reply)
 {
-    job_answer_open(rank->job, rank, seat->handle, reply);
     peer_unref(rank->peer);
-    rank->peer = peer_ref(reply->peer);
+    rank->peer = peer_ref(reply->peer); /* before the answer: it lets go of the peer */
     rank->seat = seat;
-    reply_done(reply);
+    job_answer_open(rank->job, rank, seat->handle, reply);
 }
 
 /* It was lost, and is not any more. Where it was the last such, there is hope again. */
