@@ -81,6 +81,8 @@ recovery_begin(struct job *job, struct lighter_error *err)
     job->id = random_id();
     r = create_journal(job, &first, true, err);
     job->has_journal = r == 0;
+    if (r < 0)
+        job->id = 0;
     return r;
 }
 
@@ -260,19 +262,30 @@ static int
 add_refusal(struct stream_past *past, const struct journal_record *record,
             struct lighter_error *err)
 {
-    struct refusal *refusals = reallocarray(past->refusals, past->n_refusals + 1,
-                                            sizeof *past->refusals),
-                   *new;
+    struct lighter_error why = LIGHTER_ERROR_INIT;
 
-    if (!refusals)
-        return fail_nomem(err);
-    past->refusals = refusals;
-    new = &past->refusals[past->n_refusals++];
-    *new = (struct refusal){.seq = record->seq};
-    memcpy(&new->error, record->text,
-           record->text_size < sizeof new->error ? record->text_size
-                                                 : sizeof new->error - 1);
+    memcpy(&why, record->text,
+           record->text_size < sizeof why ? record->text_size : sizeof why - 1);
     past->seq = record->seq;
+    if (stream_past_refuse(past, record->seq, record->seq, &why) < 0)
+        return fail_nomem(err);
+    return 0;
+}
+
+/* Batches come without gaps: of those that are not recorded nothing was written, not
+ * even why.
+ */
+static int
+add_gap(struct stream_past *past, uint64_t next, struct lighter_error *err)
+{
+    struct lighter_error why = LIGHTER_ERROR_INIT;
+
+    if (next <= past->seq + 1)
+        return 0;
+    lighter_fail(&why, LIGHTER_E_STATE,
+                 "the batch was not written; the reason could not be recorded");
+    if (stream_past_refuse(past, past->seq + 1, next - 1, &why) < 0)
+        return fail_nomem(err);
     return 0;
 }
 
@@ -283,6 +296,7 @@ visit_stream(struct reading *reading, const struct journal_record *record,
 {
     struct job *job = reading->job;
     struct stream_past *past;
+    int r;
 
     if (record->rank >= job->world_size || record->writer >= job->n_outputs)
         return lighter_fail(err, LIGHTER_E_PROTOCOL,
@@ -297,9 +311,11 @@ visit_stream(struct reading *reading, const struct journal_record *record,
         past->header_size = past->n_bytes = record->size;
         return 0;
     case JOURNAL_WRITTEN:
-        return add_written(job, past, record, err);
+        r = add_gap(past, record->seq, err);
+        return r < 0 ? r : add_written(job, past, record, err);
     case JOURNAL_REFUSED:
-        return add_refusal(past, record, err);
+        r = add_gap(past, record->seq, err);
+        return r < 0 ? r : add_refusal(past, record, err);
     case JOURNAL_CRASHED:
         past->n_crashes = past->crashed_seq == record->seq ? past->n_crashes + 1 : 1;
         past->crashed_seq = record->seq;
@@ -565,7 +581,10 @@ open_rank_shards(struct rank *rank, struct lighter_error *err)
     if (!rank->streams)
         return fail_nomem(err);
     for (uint32_t i = 0; i < job->n_outputs; i++)
-        rank->streams[i].shard.fd = -1;
+        rank->streams[i] = (struct stream){.shard = {.fd = -1},
+                                           .seq = rank->past[i].seq,
+                                           .n_samples = rank->past[i].n_samples,
+                                           .n_bytes = rank->past[i].n_bytes};
     for (uint32_t i = 0; i < job->n_outputs && r == 0; i++) {
         const struct stream_past *past = &rank->past[i];
         struct table *table = &job->outputs[i].table;
@@ -606,17 +625,23 @@ recovery_rest(struct job *job)
 }
 
 int
-recovery_discard(struct job *job, struct lighter_error *err)
+recovery_drop(struct job *job, struct lighter_error *err)
 {
     char name[NAME_MAX + 1];
-    int r = discard_outputs(job, err);
 
-    if (r < 0)
-        return r;
     journal_name(job, name);
     if (unlinkat(state_fd(job), name, 0) < 0 && errno != ENOENT)
         return lighter_fail_os(err, errno, "remove the journal '%s'", name);
+    job->has_journal = false;
     return 0;
+}
+
+int
+recovery_discard(struct job *job, struct lighter_error *err)
+{
+    int r = discard_outputs(job, err);
+
+    return r < 0 ? r : recovery_drop(job, err);
 }
 
 int

@@ -51,6 +51,9 @@ void recovery_rest(struct job *job);
 /* Remove all that an unfinished job left, and its journal. Return: 0; -errno. */
 int recovery_discard(struct job *job, struct lighter_error *err);
 
+/* Its journal alone. Return: 0; -errno. */
+int recovery_drop(struct job *job, struct lighter_error *err);
+
 /* It is published: the journal says no more than that. Return: 0; -errno. */
 int recovery_finish(struct job *job, struct lighter_error *err);
 

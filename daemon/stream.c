@@ -54,6 +54,20 @@ stream_past_done(struct stream_past *past)
     *past = (struct stream_past){0};
 }
 
+int
+stream_past_refuse(struct stream_past *past, uint64_t first, uint64_t last,
+                   const struct lighter_error *error)
+{
+    struct refusal *refusals =
+        reallocarray(past->refusals, past->n_refusals + 1, sizeof *refusals);
+
+    if (!refusals)
+        return -ENOMEM;
+    refusals[past->n_refusals++] = (struct refusal){first, last, *error};
+    past->refusals = refusals;
+    return 0;
+}
+
 struct stream_past
 stream_take_past(struct stream *stream)
 {
@@ -74,7 +88,7 @@ static const struct refusal *
 find_refusal(const struct stream_past *past, uint64_t seq)
 {
     for (size_t i = past->n_refusals; i > 0; i--)
-        if (past->refusals[i - 1].seq == seq)
+        if (past->refusals[i - 1].first <= seq && seq <= past->refusals[i - 1].last)
             return &past->refusals[i - 1];
     return NULL;
 }
@@ -396,6 +410,8 @@ finish_batch(struct stream *stream, int r, const struct lighter_error *error)
         stream->n_bytes += n_bytes;
         stream->setup.on_written(stream->setup.data, stream, stream->batch_samples,
                                  n_bytes);
+    } else if (stream_past_refuse(&stream->past, stream->seq, stream->seq, error) < 0) {
+        abort(); /* the next daemon has it from the journal */
     }
     STAILQ_REMOVE_HEAD(&stream->tasks, link);
     batch_done(task->batch, r, error, type_of(stream)->name);
