@@ -147,14 +147,9 @@ journal_append(struct journal *journal, const struct journal_record *record,
 }
 
 uint64_t
-journal_size(struct journal *journal)
+journal_size(const struct journal *journal)
 {
-    uint64_t size;
-
-    pthread_mutex_lock(&journal->lock);
-    size = journal->size;
-    pthread_mutex_unlock(&journal->lock);
-    return size;
+    return journal->size;
 }
 
 int

@@ -54,9 +54,9 @@ struct journal_record {
 };
 
 struct journal {
-    int fd;        /* -1: there is none */
-    uint64_t size; /* bytes of whole records */
-    bool broken;   /* its end is not known any more: nothing is appended */
+    int fd;                /* -1: there is none */
+    _Atomic uint64_t size; /* bytes of whole records */
+    bool broken;           /* its end is not known any more: nothing is appended */
     pthread_mutex_t lock;
 };
 
@@ -96,8 +96,8 @@ int journal_read(struct journal *journal, uint64_t limit, journal_visit *visit,
 int journal_append(struct journal *journal, const struct journal_record *record,
                    struct lighter_error *err);
 
-/* Bytes of whole records, for a JOURNAL_DURABLE. Any worker. */
-uint64_t journal_size(struct journal *journal);
+/* Bytes of whole records, for a JOURNAL_DURABLE. Any thread; it does not wait. */
+uint64_t journal_size(const struct journal *journal);
 
 /* All that was appended is on the disk now. A failure is final. Return: 0; -errno. */
 int journal_sync(struct journal *journal, struct lighter_error *err);

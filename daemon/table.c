@@ -159,9 +159,27 @@ shard_reopen(struct shard *shard, const struct table *table, uint32_t rank,
 void
 shard_close(struct shard *shard)
 {
-    if (shard->fd >= 0)
+    if (shard->fd >= 0) {
+        flock(shard->fd, LOCK_UN); /* a duplicate that is being synced would keep it */
         close(shard->fd);
+    }
     shard->fd = -1;
+}
+
+int
+shard_sync(const struct table *table, uint32_t rank, struct lighter_error *err)
+{
+    struct shard shard = {.fd = -1};
+    int r = shard_name(&shard, table, rank, err), fd;
+
+    if (r < 0)
+        return r;
+    fd = openat(table->directory_fd, shard.name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return lighter_fail_os(err, errno, "open the shard '%s'", shard.name);
+    r = storage_sync_data(fd, shard.name, err);
+    close(fd);
+    return r;
 }
 
 /* Back to its committed size: what a failed write left is cut off. */

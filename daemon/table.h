@@ -50,6 +50,9 @@ int shard_reopen(struct shard *shard, const struct table *table, uint32_t rank,
                  uint64_t header_size, uint64_t size, struct lighter_error *err);
 void shard_close(struct shard *shard);
 
+/* Bring a shard that nobody has open to the disk. Return: 0; -errno. */
+int shard_sync(const struct table *table, uint32_t rank, struct lighter_error *err);
+
 /* The shard's name, of a shard that is not open. Return: 0; -ENAMETOOLONG. */
 int shard_name(struct shard *shard, const struct table *table, uint32_t rank,
                struct lighter_error *err);
