@@ -289,6 +289,7 @@ job_over(struct job *job, enum job_state state)
 
     job->state = state;
     job->is_revived = job->finalizing = false;
+    job->only_whole = job->tries_again = false;
     if (state == JOB_FAILED && !job->n_batches && !job->n_ended && job->has_journal)
         drop_journal(job); /* nobody could even open it */
     tell_outcome(job);
@@ -374,11 +375,21 @@ prepare_new(struct job *job, struct lighter_error *err)
     return r < 0 ? r : policies_open(&job->policies, err);
 }
 
+static bool
+is_whole(const struct job *job)
+{
+    return job->is_complete || job->n_ended == job->world_size;
+}
+
 static int
 prepare_revived(struct job *job, struct lighter_error *err)
 {
     int r = recovery_resume(job, err);
 
+    if (r == 0 && job->only_whole && !is_whole(job))
+        r = lighter_fail(err, LIGHTER_E_STATE,
+                         "job '%s' is not published: what was written last is lost",
+                         job->name);
     return r < 0 ? r : recovery_open_shards(job, job->finalizing, err);
 }
 
@@ -611,7 +622,7 @@ go_on_alone(struct job *job)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
 
-    job->finalizing = true;
+    job->finalizing = job->only_whole = true;
     if (jobs_revive(job->jobs, job, &err) < 0)
         log_error("not published job=%s stage=%s reason=\"%s\"", job->name, job->stage,
                   err.message);
@@ -628,7 +639,7 @@ load(void *data, const char *name, struct lighter_error *err)
         log_error("left alone journal=%s reason=\"%s\"", name, err->message);
         return 0;
     }
-    is_ready = job->is_complete || (job->world_size && job->n_ended == job->world_size);
+    is_ready = is_whole(job);
     job->state = job->is_published ? JOB_PUBLISHED : JOB_INTERRUPTED;
     if (!job->is_published)
         lighter_fail(&job->error, LIGHTER_E_STATE,
