@@ -44,8 +44,7 @@ class Epoch:
         order = [(r, i) for r in range(self.world_size) for i in range(self.n)]
         return judges.table(KEYS, [batch(r, i, version) for r, i in order])
 
-    def run_rank(self, socket, rank, version="", promises=None, resume=False, every=4):
-        promises = promises or Promises(self.world_size)
+    def run_rank(self, socket, rank, promises, version="", resume=False, every=4):
         with lighterd.run(
             *self.writers(),
             rank=rank,
@@ -55,6 +54,7 @@ class Epoch:
             resume=resume,
         ) as out:
             promises.resumed_at[rank] = out.committed_batches
+            promises.all_open.wait()
             for index in range(self.n):
                 out.write(batch(rank, index, version))
                 if every and index % every == every - 1 and not resume:
@@ -76,8 +76,11 @@ class Epoch:
         def run(rank):
             try:
                 self.run_rank(socket, rank, promises=promises, **more)
+            except threading.BrokenBarrierError:
+                pass  # another rank could not open
             except Exception as problem:
                 promises.problems.append(problem)
+                promises.all_open.abort()
 
         promises.threads = [
             threading.Thread(target=run, args=(rank,), daemon=True)
@@ -96,6 +99,7 @@ class Promises:
         self.ended = [False] * world_size
         self.resumed_at = [0] * world_size
         self.problems, self.threads = [], []
+        self.all_open = threading.Barrier(world_size)  # or else none goes on
 
     def join(self):
         for thread in self.threads:
