@@ -98,6 +98,25 @@ admit_newcomer(const struct job *job, const struct rank *rank,
                         rank->number, job->name);
 }
 
+static bool
+was_refused(const struct rank *rank)
+{
+    for (uint32_t i = 0; i < rank->job->n_outputs; i++)
+        if ((rank->past && rank->past[i].n_refusals) ||
+            (rank->streams && rank->streams[i].past.n_refusals))
+            return true;
+    return false;
+}
+
+/* A new process resumes a rank of which batches were refused: it writes them again, and
+ * what came after them, of all ranks. So the others must have gone.
+ */
+static bool
+must_go_back(const struct rank *rank, const struct job_spec *spec)
+{
+    return spec->resume && !spec->id && was_refused(rank);
+}
+
 /* Return: an admission; -EBUSY; -EINVAL. */
 static int
 admit(const struct job *job, const struct job_spec *spec, const struct peer *peer,
@@ -117,6 +136,8 @@ admit(const struct job *job, const struct job_spec *spec, const struct peer *pee
     rank = spec->rank < job->world_size ? &job->ranks[spec->rank] : NULL;
     if (rank && (rank->state == RANK_ENDED || rank->state == RANK_CLOSING))
         return admit_again(job, rank, spec, peer);
+    if (rank && must_go_back(rank, spec))
+        return job->n_connected ? ADMIT_LATER : ADMIT_ANEW;
     if (rank && has_written(rank) && !spec->resume && !spec->again)
         return admit_newcomer(job, rank, err);
     r = check_same(job, spec, err);
@@ -191,6 +212,7 @@ begin(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
     if (!goes_on(jobs, past, spec))
         return jobs_create(jobs, spec, ret_job, err);
     *ret_job = past;
+    past->tries_again = spec->resume && !spec->id;
     return jobs_revive(jobs, past, false, err);
 }
 

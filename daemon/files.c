@@ -253,7 +253,16 @@ files_sync(struct files *files, struct lighter_error *err)
     return storage_sync_all(files->staging_fd, err);
 }
 
-static int publish_directory(int from, int to, struct lighter_error *err);
+static int publish_entries(int from, int to, struct lighter_error *err);
+
+/* All of it has its names: none is lost any more with the power. */
+static int
+secure_names(int to, struct lighter_error *err)
+{
+    int r = storage_sync(to, "the directory", err);
+
+    return r < 0 ? error_wrap(err, r, "published, durability unknown") : 0;
+}
 
 static int
 publish_folder(int from, int to, const char *name, struct lighter_error *err)
@@ -267,7 +276,9 @@ publish_folder(int from, int to, const char *name, struct lighter_error *err)
         return r;
     r = path_enter(to, name, &inner_to, err);
     if (r == 0) {
-        r = publish_directory(inner_from, inner_to, err);
+        r = publish_entries(inner_from, inner_to, err);
+        if (r == 0)
+            r = secure_names(inner_to, err);
         close(inner_to);
     }
     close(inner_from);
@@ -292,7 +303,7 @@ publish_entry(int from, int to, const struct dirent *entry, struct lighter_error
  * they are added meanwhile, and nobody adds any.
  */
 static int
-publish_directory(int from, int to, struct lighter_error *err)
+publish_entries(int from, int to, struct lighter_error *err)
 {
     DIR *dir = path_list(from);
     struct dirent *entry;
@@ -304,18 +315,19 @@ publish_directory(int from, int to, struct lighter_error *err)
         if (!path_is_dot(entry->d_name))
             r = publish_entry(from, to, entry, err);
     closedir(dir);
-    return r < 0 ? r : storage_sync(to, "the directory", err);
+    return r;
 }
 
+/* The staging directory goes before the sync, so that it does not come back. */
 int
 files_publish(struct files *files, struct lighter_error *err)
 {
-    int r;
+    bool is_staged = files->staging_fd >= 0; /* else it was all shown before */
+    int r =
+        is_staged ? publish_entries(files->staging_fd, files->directory_fd, err) : 0;
 
-    if (files->staging_fd < 0)
-        return 0;
-    r = publish_directory(files->staging_fd, files->directory_fd, err);
-    if (r == 0 && unlinkat(files->directory_fd, files->staging, AT_REMOVEDIR) < 0)
-        return lighter_fail_os(err, errno, "remove '%s'", files->staging);
-    return r;
+    if (r == 0 && is_staged &&
+        unlinkat(files->directory_fd, files->staging, AT_REMOVEDIR) < 0)
+        r = lighter_fail_os(err, errno, "remove '%s'", files->staging);
+    return r < 0 ? r : secure_names(files->directory_fd, err);
 }

@@ -390,7 +390,7 @@ rank_attach(struct rank *rank, struct seat *seat, struct reply *reply)
         detach(rank);
     }
     peer_unref(rank->peer);
-    rank->peer = peer_ref(reply->peer);
+    rank->peer = peer_ref(reply->peer); /* before the answer: it lets go of the peer */
     rank->seat = seat;
     job_answer_open(rank->job, rank, seat->handle, reply);
 }

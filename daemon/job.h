@@ -116,7 +116,9 @@ struct job {
     bool is_revived;      /* it goes on from its journal */
     bool was_live;        /* when its daemon ended: its ranks may be about to come */
     bool finalizing;      /* publish what is there; nobody comes again */
-    bool discarding;      /* ... or remove it */
+    bool only_whole;      /* ... unless batches are missing */
+    bool discarding;      /* remove what is there */
+    bool tries_again;     /* new processes resume it: from its first refused batch on */
     bool is_complete;     /* its outputs are whole and are to be shown */
     bool is_published;    /* says its journal */
     struct reply requester; /* who asked for finalize or discard is owed an answer */

@@ -76,6 +76,9 @@ void jobs_remember(struct jobs *jobs, struct job *job);
  */
 void job_discard(struct job *job);
 
+/* Has every rank ended, so that nothing more comes? */
+bool job_is_whole(const struct job *job);
+
 /* No rank is connected any more: publish, where it is not doomed, and then it is over.
  */
 void job_finish(struct job *job);

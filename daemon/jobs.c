@@ -321,6 +321,7 @@ job_over(struct job *job, enum job_state state)
 
     job->state = state;
     job->is_revived = job->finalizing = false;
+    job->only_whole = job->tries_again = false;
     tell_outcome(job);
     job_release(job);
     if (!job_is_unfinished(job))
@@ -467,11 +468,21 @@ prepare_new(struct job *job, struct lighter_error *err)
     return r < 0 ? r : policies_open(&job->policies, err);
 }
 
+bool
+job_is_whole(const struct job *job)
+{
+    return job->is_complete || job->n_ended == job->world_size;
+}
+
 static int
 prepare_revived(struct job *job, struct lighter_error *err)
 {
     int r = recovery_resume(job, err);
 
+    if (r == 0 && job->only_whole && !job_is_whole(job))
+        r = lighter_fail(err, LIGHTER_E_STATE,
+                         "job '%s' is not published: what was written last is lost",
+                         job->name);
     if (r == 0)
         r = recovery_open_shards(job, job->finalizing || job->is_complete, err);
     return r < 0 ? r : policies_open(&job->policies, err);

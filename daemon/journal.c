@@ -221,6 +221,7 @@ journal_open(struct journal *journal, int directory, const char *name,
 {
     struct stat status;
 
+    journal->broken = false; /* reading tells where it ends */
     journal->fd = openat(directory, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     if (journal->fd < 0 || fstat(journal->fd, &status) < 0)
         return lighter_fail_os(err, errno, "open the journal '%s'", name);

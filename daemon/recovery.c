@@ -145,6 +145,9 @@ struct reading {
     struct job *job;
     struct journal_record places[JOB_WRITERS_MAX]; /* the last of each output */
     uint64_t durable; /* what is recorded below is on the disk */
+    uint64_t end;     /* of the last record */
+    uint64_t
+        refused; /* where the first batch of which nothing was written is missing */
 };
 
 static int
@@ -258,6 +261,13 @@ add_written(struct job *job, struct stream_past *past,
     return add_names(&job->outputs[record->writer], record, err);
 }
 
+static bool
+is_of_a_refusal(const struct stream_past *past, const struct journal_record *record)
+{
+    return record->kind == JOURNAL_REFUSED ||
+           (record->kind == JOURNAL_WRITTEN && record->seq > past->seq + 1);
+}
+
 static int
 add_refusal(struct stream_past *past, const struct journal_record *record,
             struct lighter_error *err)
@@ -305,6 +315,8 @@ visit_stream(struct reading *reading, const struct journal_record *record,
     past = past_of(job, record);
     if (!past)
         return fail_nomem(err);
+    if (is_of_a_refusal(past, record) && reading->end < reading->refused)
+        reading->refused = reading->end;
     switch (record->kind) {
     case JOURNAL_SHARD:
         past->has_shard = true;
@@ -327,11 +339,9 @@ visit_stream(struct reading *reading, const struct journal_record *record,
 }
 
 static int
-visit(void *data, const struct journal_record *record, uint64_t end,
-      struct lighter_error *err)
+visit_job(struct reading *reading, const struct journal_record *record, uint64_t end,
+          struct lighter_error *err)
 {
-    struct reading *reading = data;
-
     switch (record->kind) {
     case JOURNAL_JOB:
         reading->job->id = record->seq;
@@ -370,6 +380,17 @@ visit(void *data, const struct journal_record *record, uint64_t end,
                         (int)record->kind);
 }
 
+static int
+visit(void *data, const struct journal_record *record, uint64_t end,
+      struct lighter_error *err)
+{
+    struct reading *reading = data;
+    int r = visit_job(reading, record, end, err);
+
+    reading->end = end;
+    return r;
+}
+
 static void
 forget(struct job *job)
 {
@@ -385,6 +406,8 @@ static int
 read_below(struct reading *reading, uint64_t limit, struct lighter_error *err)
 {
     forget(reading->job);
+    reading->end = reading->durable = 0;
+    reading->refused = UINT64_MAX;
     return journal_read(&reading->job->journal, limit, visit, reading, err);
 }
 
@@ -489,23 +512,21 @@ check_durable(struct job *job, struct lighter_error *err)
     return r;
 }
 
-/* Only what was durable is believed: a journal of that alone takes the place of the one
- * that is open.
+/* Only what is recorded below `limit` counts: a journal of that alone takes the place
+ * of the one that is open.
  */
 static int
-cut_back(struct reading *reading, struct lighter_error *err)
+cut_back(struct reading *reading, uint64_t limit, struct lighter_error *err)
 {
+    uint64_t size = reading->durable < limit ? reading->durable : limit;
+    struct journal_record durable = {.kind = JOURNAL_DURABLE, .size = size};
     struct job *job = reading->job;
-    struct journal_record durable = {.kind = JOURNAL_DURABLE, .size = reading->durable};
     char name[NAME_MAX + 1];
     struct journal fresh;
     int r;
 
     journal_name(job, name);
-    log_warning("not all is there job=%s stage=%s reason=\"its disk was gone "
-                "meanwhile: only what was durable counts\"",
-                job->name, job->stage);
-    r = read_below(reading, durable.size, err);
+    r = read_below(reading, limit, err);
     if (r == 0)
         r = check_durable(job, err);
     if (r < 0)
@@ -513,7 +534,7 @@ cut_back(struct reading *reading, struct lighter_error *err)
     journal_init(&fresh);
     r = journal_begin(&fresh, state_fd(job), name, err);
     if (r == 0)
-        r = journal_read(&job->journal, durable.size, copy_record, &fresh, err);
+        r = journal_read(&job->journal, limit, copy_record, &fresh, err);
     if (r == 0)
         r = journal_append(&fresh, &durable, err);
     if (r == 0)
@@ -524,6 +545,24 @@ cut_back(struct reading *reading, struct lighter_error *err)
     fresh.fd = -1;
     journal_done(&fresh);
     return r;
+}
+
+/* How much of the journal counts. */
+static uint64_t
+find_limit(const struct reading *reading)
+{
+    const struct job *job = reading->job;
+    uint64_t limit = job->tries_again ? reading->refused : UINT64_MAX;
+
+    if (job->is_complete)
+        return UINT64_MAX;
+    if (reading->durable < limit && !is_undisturbed(reading)) {
+        log_warning("not all is there job=%s stage=%s reason=\"its disk was gone "
+                    "meanwhile, or could not be synced: only what was durable counts\"",
+                    job->name, job->stage);
+        limit = reading->durable;
+    }
+    return limit;
 }
 
 static int
@@ -584,13 +623,15 @@ recovery_resume(struct job *job, struct lighter_error *err)
 {
     struct reading reading = {.job = job};
     int r = publish_reopen(job, err);
+    uint64_t limit;
 
     if (r == 0)
         r = open_journal(job, err);
     if (r == 0)
         r = read_below(&reading, UINT64_MAX, err);
-    if (r == 0 && !job->is_complete && !is_undisturbed(&reading))
-        r = cut_back(&reading, err);
+    limit = find_limit(&reading);
+    if (r == 0 && limit != UINT64_MAX)
+        r = cut_back(&reading, limit, err);
     settle(job);
     if (r < 0 || job->is_complete)
         return r;

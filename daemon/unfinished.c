@@ -49,6 +49,7 @@ go_on_alone(struct job *job)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
 
+    job->only_whole = true;
     if (jobs_revive(job->jobs, job, true, &err) < 0)
         log_error("not published job=%s stage=%s reason=\"%s\"", job->name, job->stage,
                   err.message);
@@ -65,7 +66,7 @@ load(void *data, const char *name, struct lighter_error *err)
         log_error("left alone journal=%s reason=\"%s\"", name, err->message);
         return 0;
     }
-    is_ready = job->is_complete || (job->world_size && job->n_ended == job->world_size);
+    is_ready = job_is_whole(job);
     job->state = job->is_published ? JOB_PUBLISHED : JOB_INTERRUPTED;
     if (!job->is_published)
         lighter_fail(&job->error, LIGHTER_E_STATE,

@@ -197,14 +197,17 @@ END_TEST
 
 START_TEST(outputs_that_are_no_map_of_names_are_refused)
 {
+    const char *const bad[] = {
+        "[1]", "{'bin:x': [1]}",
+        "{'nd': true, 'type': '|u1', 'shape': [], 'data': 'bin:1'}"};
+    uint32_t id;
+
     open_rank(ANN, &seats[0], 0, 1, CSV);
-    ck_assert_int_lt(try_write(ANN, &seats[0], 1, "[1]"), 0);
-    ck_assert_int_lt(try_write(ANN, &seats[0], 2, "{'bin:x': [1]}"), 0);
-    ck_assert_int_lt(try_write(ANN, &seats[0], 3,
-                               "{'nd': true, 'type': '|u1', 'shape': [], "
-                               "'data': 'bin:1'}"),
-                     0);
-    ck_assert_str_eq(err.message, "'outputs' expects a map, got a tensor");
+    for (uint32_t i = 0; i < 3; i++) {
+        id = begin_write(ANN, &seats[0], i + 1, bad[i]);
+        settle();
+        expect_error(ANN, id, i ? "bad_type" : "bad_params", "'outputs'");
+    }
     write_batch(ANN, &seats[0], 4, "{'x': [1]}");
     ck_assert_uint_eq(quota.used, 0);
     end_rank(ANN, &seats[0]);
