@@ -473,6 +473,8 @@ is_undisturbed(const struct reading *reading)
         const struct journal_record *then = &reading->places[i];
         struct journal_record now = {0};
 
+        if (!then->kind)
+            continue; /* it had not come to that: nothing was written */
         if (find_place(&job->outputs[i], &now, NULL) < 0 || now.batch_idx == 0 ||
             now.batch_idx != then->batch_idx || now.seq != then->seq ||
             now.size != then->size)

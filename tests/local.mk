@@ -1,5 +1,6 @@
-# All tests: what a module promises (unit), inputs that were hard (fuzz), and how many
-# instructions the hot paths take (guard).
+# All tests: what a module promises (unit), inputs that were hard (fuzz), how many
+# instructions the hot paths take (guard), and processes that die (fault).
 include $(top_srcdir)/tests/unit/local.mk
 include $(top_srcdir)/tests/fuzz/local.mk
 include $(top_srcdir)/tests/guard/local.mk
+include $(top_srcdir)/tests/fault/local.mk
