@@ -282,7 +282,17 @@ admit_parked(struct jobs *jobs, struct parked_open *parked)
     parked_free(parked);
 }
 
-/* Those that waited are looked at again, in order; some may have to wait once more. */
+static void
+refuse_parked(const struct job *job, struct parked_open *parked)
+{
+    parked->seat->job = NULL;
+    reply_error(&parked->reply, &job->error, NULL);
+    parked_free(parked);
+}
+
+/* Those that waited are looked at again, in order; some may have to wait once more. Who
+ * came to resume a job that only had to be published hears that it could not be.
+ */
 void
 parked_admit_all(struct jobs *jobs, struct job *job)
 {
@@ -292,7 +302,10 @@ parked_admit_all(struct jobs *jobs, struct job *job)
     STAILQ_CONCAT(&waiting, &job->parked);
     while ((parked = STAILQ_FIRST(&waiting))) {
         STAILQ_REMOVE_HEAD(&waiting, link);
-        admit_parked(jobs, parked);
+        if (job->state == JOB_FAILED && parked->spec.resume)
+            refuse_parked(job, parked);
+        else
+            admit_parked(jobs, parked);
     }
 }
 
@@ -319,9 +332,7 @@ parked_refuse_all(struct job *job)
 
     while ((parked = STAILQ_FIRST(&job->parked))) {
         STAILQ_REMOVE_HEAD(&job->parked, link);
-        parked->seat->job = NULL;
-        reply_error(&parked->reply, &job->error, NULL);
-        parked_free(parked);
+        refuse_parked(job, parked);
     }
 }
 

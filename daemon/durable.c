@@ -2,6 +2,7 @@
 #include "daemon/durable.h"
 
 #include "daemon/job_internal.h"
+#include "daemon/recovery.h"
 #include "daemon/storage.h"
 #include "util/error.h"
 
@@ -107,6 +108,8 @@ run_sync(uv_work_t *work)
         sync->result = journal_append(journal, &durable, &sync->error);
     if (sync->result == 0)
         sync->result = journal_sync(journal, &sync->error);
+    if (sync->result < 0)
+        recovery_distrust(sync->job);
 }
 
 /* ---- on the loop ---- */

@@ -157,15 +157,15 @@ static int
 prune(struct pruning *pruning, int fd, size_t used, struct lighter_error *err)
 {
     DIR *dir = path_list(fd);
-    struct dirent *entry;
-    int r = 0;
+    const struct dirent *entry;
+    int r = 0, end = 0;
 
     if (!dir)
         return lighter_fail_os(err, errno, "read the staging directory");
-    while (r == 0 && (entry = readdir(dir))) {
+    while (r == 0 && (entry = path_next(dir, &end))) {
         size_t size = strlen(entry->d_name);
 
-        if (path_is_dot(entry->d_name) || used + size + 2 > sizeof pruning->name)
+        if (used + size + 2 > sizeof pruning->name)
             continue;
         memcpy(pruning->name + used, entry->d_name, size + 1);
         if (is_folder(fd, entry)) {
@@ -177,7 +177,7 @@ prune(struct pruning *pruning, int fd, size_t used, struct lighter_error *err)
         }
     }
     closedir(dir);
-    return r;
+    return end < 0 ? lighter_fail_os(err, -end, "read the staging directory") : r;
 }
 
 int
@@ -306,16 +306,15 @@ static int
 publish_entries(int from, int to, struct lighter_error *err)
 {
     DIR *dir = path_list(from);
-    struct dirent *entry;
-    int r = 0;
+    const struct dirent *entry;
+    int r = 0, end = 0;
 
     if (!dir)
         return lighter_fail_os(err, errno, "read the staging directory");
-    while (r == 0 && (entry = readdir(dir)))
-        if (!path_is_dot(entry->d_name))
-            r = publish_entry(from, to, entry, err);
+    while (r == 0 && (entry = path_next(dir, &end)))
+        r = publish_entry(from, to, entry, err);
     closedir(dir);
-    return r;
+    return end < 0 ? lighter_fail_os(err, -end, "read the staging directory") : r;
 }
 
 /* The staging directory goes before the sync, so that it does not come back. */

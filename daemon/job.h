@@ -108,15 +108,15 @@ struct job {
     char *warning;        /* for who opens it, or NULL; owned */
     struct job *replaced; /* an unfinished one of that name, to be removed; owned */
 
-    uint64_t id;            /* the same in every daemon that has it */
+    uint64_t id;               /* the same in every daemon that has it */
     uint64_t published_before; /* id of the last of its name that was; 0: unknown */
-    struct journal journal; /* open while the job is live */
+    struct journal journal;    /* open while the job is live */
     struct frame request; /* the `open` that made it, until the journal has it; owned */
     bool has_journal;     /* a file of the state directory is about it */
     bool is_revived;      /* it goes on from its journal */
     bool was_live;        /* when its daemon ended: its ranks may be about to come */
     bool finalizing;      /* publish what is there; nobody comes again */
-    bool only_whole;      /* ... unless batches are missing */
+    bool is_unsure;       /* a sync failed: what was not durable before may be lost */
     bool discarding;      /* remove what is there */
     bool tries_again;     /* new processes resume it: from its first refused batch on */
     bool is_complete;     /* its outputs are whole and are to be shown */

@@ -321,7 +321,7 @@ job_over(struct job *job, enum job_state state)
 
     job->state = state;
     job->is_revived = job->finalizing = false;
-    job->only_whole = job->tries_again = false;
+    job->tries_again = false;
     tell_outcome(job);
     job_release(job);
     if (!job_is_unfinished(job))
@@ -479,10 +479,6 @@ prepare_revived(struct job *job, struct lighter_error *err)
 {
     int r = recovery_resume(job, err);
 
-    if (r == 0 && job->only_whole && !job_is_whole(job))
-        r = lighter_fail(err, LIGHTER_E_STATE,
-                         "job '%s' is not published: what was written last is lost",
-                         job->name);
     if (r == 0)
         r = recovery_open_shards(job, job->finalizing || job->is_complete, err);
     return r < 0 ? r : policies_open(&job->policies, err);
@@ -537,7 +533,7 @@ after_prepare(uv_work_t *work, int status)
     }
     job->state = JOB_OPEN;
     job->synced_bytes = job->n_bytes;
-    if (job->finalizing || job->is_complete) {
+    if (job->finalizing || job_is_whole(job)) {
         job_finish(job); /* no more batches: who has come meanwhile waits for that */
         return;
     }

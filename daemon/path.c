@@ -66,6 +66,19 @@ path_is_dot(const char *name)
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
+const struct dirent *
+path_next(DIR *dir, int *ret_r)
+{
+    const struct dirent *entry;
+
+    do {
+        errno = 0;
+        entry = readdir(dir);
+    } while (entry && path_is_dot(entry->d_name));
+    *ret_r = entry ? 0 : -errno;
+    return entry;
+}
+
 static int
 refuse_name(struct lighter_error *err, const char *name, size_t size, const char *why)
 {
@@ -222,13 +235,12 @@ path_walk(int fd, const char *name, size_t size, const char *suffix, int *ret_fd
 static int
 remove_contents(DIR *dir, struct lighter_error *err)
 {
-    struct dirent *entry;
-    int r = 0;
+    const struct dirent *entry;
+    int r = 0, end = 0;
 
-    while (r == 0 && (entry = readdir(dir)))
-        if (!path_is_dot(entry->d_name))
-            r = path_remove_tree(dirfd(dir), entry->d_name, err);
-    return r;
+    while (r == 0 && (entry = path_next(dir, &end)))
+        r = path_remove_tree(dirfd(dir), entry->d_name, err);
+    return end < 0 ? lighter_fail_os(err, -end, "read a directory") : r;
 }
 
 int

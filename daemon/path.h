@@ -42,6 +42,11 @@ int path_enter(int fd, const char *folder, int *ret_fd, struct lighter_error *er
 DIR *path_list(int fd);
 bool path_is_dot(const char *name); /* "." or ".." */
 
+/* The next entry but "." and ".."; lent until the next call. NULL at the end, with
+ * *ret_r 0, or -errno where it cannot be read.
+ */
+const struct dirent *path_next(DIR *dir, int *ret_r);
+
 /* Walk `name` (size bytes, relative, '/' between components) below `fd`, making
  * sub-folders. *ret_fd is the last component's directory, owned by the caller (a
  * duplicate where the name has no folder); `ret_leaf` the component with `suffix`.

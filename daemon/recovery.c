@@ -417,6 +417,7 @@ settle_rank(struct rank *rank)
 {
     uint32_t n_ended = 0;
 
+    rank->state = RANK_ABSENT;
     if (!rank->past)
         return;
     rank->seq = rank->past[0].seq;
@@ -546,7 +547,20 @@ cut_back(struct reading *reading, uint64_t limit, struct lighter_error *err)
     job->journal.size = fresh.size;
     fresh.fd = -1;
     journal_done(&fresh);
+    if (r == 0)
+        job->is_unsure = false;
     return r;
+}
+
+void
+recovery_distrust(struct job *job)
+{
+    struct journal_record nowhere = {.kind = JOURNAL_PLACE};
+
+    job->is_unsure = true;
+    /* for the next daemon: no disk is there. Where this fails as well, more is broken
+     */
+    journal_append(&job->journal, &nowhere, NULL);
 }
 
 /* How much of the journal counts. */
@@ -558,7 +572,7 @@ find_limit(const struct reading *reading)
 
     if (job->is_complete)
         return UINT64_MAX;
-    if (reading->durable < limit && !is_undisturbed(reading)) {
+    if (reading->durable < limit && (job->is_unsure || !is_undisturbed(reading))) {
         log_warning("not all is there job=%s stage=%s reason=\"its disk was gone "
                     "meanwhile, or could not be synced: only what was durable counts\"",
                     job->name, job->stage);
@@ -626,15 +640,24 @@ recovery_resume(struct job *job, struct lighter_error *err)
     struct reading reading = {.job = job};
     int r = publish_reopen(job, err);
     uint64_t limit;
+    bool was_whole;
 
     if (r == 0)
         r = open_journal(job, err);
     if (r == 0)
         r = read_below(&reading, UINT64_MAX, err);
-    limit = find_limit(&reading);
-    if (r == 0 && limit != UINT64_MAX)
-        r = cut_back(&reading, limit, err);
     settle(job);
+    was_whole = job_is_whole(job);
+    limit = find_limit(&reading);
+    if (r == 0 && limit != UINT64_MAX) {
+        r = cut_back(&reading, limit, err);
+        settle(job);
+    }
+    if (r == 0 && job->finalizing && was_whole && !job_is_whole(job))
+        r = lighter_fail(err, LIGHTER_E_STATE,
+                         "job '%s' is not published: what was written last is lost; "
+                         "resume it, or discard it",
+                         job->name);
     if (r < 0 || job->is_complete)
         return r;
     r = prune_all(job, err);

@@ -163,15 +163,17 @@ state_each(const struct state *state,
            void *data, struct lighter_error *err)
 {
     DIR *dir = path_list(state->fd);
-    struct dirent *entry;
-    int r = 0;
+    const struct dirent *entry;
+    int r = 0, end = 0;
 
     if (!dir)
         return lighter_fail_os(err, errno, "read the state directory '%s'",
                                state->path);
-    while (r == 0 && (entry = readdir(dir)))
+    while (r == 0 && (entry = path_next(dir, &end)))
         if (is_journal(entry->d_name))
             r = visit(data, entry->d_name, err);
     closedir(dir);
-    return r;
+    return end < 0 ? lighter_fail_os(err, -end, "read the state directory '%s'",
+                                     state->path)
+                   : r;
 }

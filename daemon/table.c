@@ -237,8 +237,7 @@ shard_undo(struct shard *shard, uint64_t size)
 }
 
 int
-table_join(struct table *table, struct shard *const *shards, uint32_t n_shards,
-           struct lighter_error *err)
+table_join(struct shard *const *shards, uint32_t n_shards, struct lighter_error *err)
 {
     struct shard *first = shards[0];
     uint64_t appended;
@@ -256,11 +255,16 @@ table_join(struct table *table, struct shard *const *shards, uint32_t n_shards,
             r = lighter_fail_os(err, EIO, "the shard '%s' has changed its size",
                                 shards[i]->name);
     }
-    if (r == 0)
-        r = storage_sync(first->fd, table->name, err);
     if (r < 0)
         cut(first);
     return r;
+}
+
+int
+table_sync(const struct table *table, const struct shard *first,
+           struct lighter_error *err)
+{
+    return storage_sync(first->fd, table->name, err);
 }
 
 /* A shard that is not open was whole before, and an earlier daemon may have come as far

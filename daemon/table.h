@@ -69,9 +69,13 @@ int shard_append(struct shard *shard, struct lighter_sink *rows,
 void shard_undo(struct shard *shard, uint64_t size);
 
 /* The first half of publishing: all other shards are appended onto the first, without
- * their headers, and that is synced. On failure it is as it was. Return: 0; -errno.
+ * their headers. On failure it is as it was. Return: 0; -errno.
  */
-int table_join(struct table *table, struct shard *const *shards, uint32_t n_shards,
+int table_join(struct shard *const *shards, uint32_t n_shards,
+               struct lighter_error *err);
+
+/* ... and brings it to the disk. A failure is final. Return: 0; -errno. */
+int table_sync(const struct table *table, const struct shard *first,
                struct lighter_error *err);
 
 /* The second half: the first shard gets the final name, unless it has it already, the

@@ -49,7 +49,6 @@ go_on_alone(struct job *job)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
 
-    job->only_whole = true;
     if (jobs_revive(job->jobs, job, true, &err) < 0)
         log_error("not published job=%s stage=%s reason=\"%s\"", job->name, job->stage,
                   err.message);

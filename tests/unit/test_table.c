@@ -86,7 +86,7 @@ expect_file(const char *name, const char *expected)
 static void
 publish(uint32_t n_shards)
 {
-    ck_assert_msg(table_join(&table, pointers, n_shards, &err) == 0, "%s", err.message);
+    ck_assert_msg(table_join(pointers, n_shards, &err) == 0, "%s", err.message);
     ck_assert_msg(table_publish(&table, pointers, n_shards, &err) == 0, "%s",
                   err.message);
 }
@@ -313,7 +313,7 @@ START_TEST(a_shard_that_cannot_be_mended_is_given_up)
     ck_assert_int_eq(shards[0].given_up, true);
     ck_assert_int_eq(shard_append(&shards[0], bytes("3\n"), &err), -EIO);
     ck_assert_ptr_nonnull(strstr(err.message, "was given up"));
-    ck_assert_int_eq(table_join(&table, pointers, 1, &err), -EIO);
+    ck_assert_int_eq(table_join(pointers, 1, &err), -EIO);
     expect_file("p.tmp_rank0.csv", "head\n1\n");
 }
 END_TEST
@@ -375,7 +375,7 @@ START_TEST(joining_twice_is_joining_once)
     append(0, "1\n");
     append(1, "2\n");
     append(2, "3\n");
-    ck_assert_int_eq(table_join(&table, pointers, 3, &err), 0);
+    ck_assert_int_eq(table_join(pointers, 3, &err), 0);
     publish(3);
     expect_file("p.csv", "head\n1\n2\n3\n");
 }
@@ -388,7 +388,7 @@ START_TEST(a_join_that_fails_leaves_the_shards_and_the_old_table)
     append(0, "1\n");
     append(1, "22222222\n");
     limit_file_size(15);
-    ck_assert_int_lt(table_join(&table, pointers, 2, &err), 0);
+    ck_assert_int_lt(table_join(pointers, 2, &err), 0);
     limit_file_size(RLIM_INFINITY);
 
     expect_file("p.csv", "old");
@@ -404,7 +404,7 @@ START_TEST(a_shard_that_changed_its_size_is_not_joined)
     open_shards("p.csv", 2);
     append(1, "1\n");
     ck_assert_int_eq(ftruncate(shards[1].fd, 6), 0);
-    ck_assert_int_eq(table_join(&table, pointers, 2, &err), -EIO);
+    ck_assert_int_eq(table_join(pointers, 2, &err), -EIO);
     ck_assert_ptr_nonnull(
         strstr(err.message, "'p.tmp_rank1.csv' has changed its size"));
     expect_file("p.tmp_rank0.csv", "head\n");
@@ -446,7 +446,7 @@ START_TEST(a_directory_that_came_meanwhile_stops_the_publication)
     open_shards("p.csv", 1);
     append(0, "1\n");
     ck_assert_int_eq(mkdirat(table.directory_fd, "p.csv", 0700), 0);
-    ck_assert_int_eq(table_join(&table, pointers, 1, &err), 0);
+    ck_assert_int_eq(table_join(pointers, 1, &err), 0);
     ck_assert_int_eq(table_publish(&table, pointers, 1, &err), -EISDIR);
     expect_file("p.tmp_rank0.csv", "head\n1\n");
 }
