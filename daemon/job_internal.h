@@ -83,6 +83,11 @@ bool job_is_whole(const struct job *job);
  */
 void job_finish(struct job *job);
 
+/* ---- watch.c ---- */
+
+/* Called by the timer jobs->tick, whose data are the jobs. */
+void jobs_watch(uv_timer_t *timer);
+
 /* ---- admission.c ---- */
 
 /* Forget the open that is parked for this seat. Return: was there one? */

@@ -1,7 +1,6 @@
 /* jobs.c - the table of jobs: how a job begins, and is over. admission.c says who may
  * open one.
  */
-#include "daemon/crash.h"
 #include "daemon/durable.h"
 #include "daemon/job_internal.h"
 #include "daemon/publish.h"
@@ -11,55 +10,6 @@
 
 #include <inttypes.h>
 #include <unistd.h>
-
-/* ---- once a second ---- */
-
-/* A worker cannot be taken away from a plugin that hangs: the daemon ends, and the next
- * one goes on.
- */
-static void
-end_hang(const struct stream *stream, uint64_t seq)
-{
-    const struct stream_setup *setup = &stream->setup;
-
-    log_error("a plugin hangs writer=%s target=\"%s\" rank=%u: ending, to go on anew",
-              setup->writer->type->name, setup->writer->target, setup->rank);
-    crash_note(setup->journal, setup->rank, setup->index, seq);
-    _exit(EXIT_FAILURE);
-}
-
-static void
-watch_stream(struct jobs *jobs, struct stream *stream)
-{
-    uint64_t full_ms = uv_now(jobs->loop) - stream->full_since,
-             limit_ms = (uint64_t)jobs->settings->full_wait_s * 1000,
-             timeout_ms = (uint64_t)jobs->settings->task_timeout_s * 1000, seq;
-
-    if (stream->full)
-        stream_retry(stream, full_ms >= limit_ms);
-    else if (timeout_ms && stream_hangs(stream, timeout_ms, &seq))
-        end_hang(stream, seq);
-}
-
-static void
-watch(struct job *job)
-{
-    for (uint32_t i = 0; i < job->world_size; i++)
-        for (uint32_t j = 0; job->ranks[i].streams && j < job->n_outputs; j++)
-            watch_stream(job->jobs, &job->ranks[i].streams[j]);
-    job_sync_if_due(job, job->jobs->settings);
-}
-
-static void
-on_tick(uv_timer_t *timer)
-{
-    struct jobs *jobs = timer->data;
-    struct job *job;
-
-    TAILQ_FOREACH (job, &jobs->live, link)
-        if (job->state == JOB_OPEN)
-            watch(job);
-}
 
 void
 jobs_init(struct jobs *jobs, uv_loop_t *loop, unsigned n_threads,
@@ -72,7 +22,7 @@ jobs_init(struct jobs *jobs, uv_loop_t *loop, unsigned n_threads,
     TAILQ_INIT(&jobs->forgotten);
     uv_timer_init(loop, &jobs->tick);
     jobs->tick.data = jobs;
-    uv_timer_start(&jobs->tick, on_tick, 1000, 1000);
+    uv_timer_start(&jobs->tick, jobs_watch, 1000, 1000);
     uv_unref((uv_handle_t *)&jobs->tick);
 }
 

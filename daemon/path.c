@@ -54,8 +54,10 @@ path_list(int fd)
     DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 
     if (!dir && copy >= 0) {
+        int errnum = errno;
+
         close(copy);
-        errno = ENOMEM;
+        errno = errnum;
     }
     return dir;
 }

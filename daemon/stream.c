@@ -551,7 +551,7 @@ stream_hangs(const struct stream *stream, uint64_t limit_ms, uint64_t *ret_seq)
     const struct stream_task *task = STAILQ_FIRST(&stream->tasks);
     uint64_t now = uv_hrtime();
 
-    for (unsigned i = 0; i < stream->setup.max_parts; i++) {
+    for (unsigned i = 0; stream->parts && i < stream->setup.max_parts; i++) {
         uint64_t entered = atomic_load(&stream->parts[i].entered_at);
 
         if (!entered || now < entered || now - entered < limit_ms * 1000000)

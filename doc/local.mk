@@ -6,5 +6,5 @@ EXTRA_DIST += doc/benchmark.svg tools/quickstart tools/test tools/lib.sh example
 # What is Python goes along as it is: examples, and the end-to-end tests.
 dist-hook:
 	to=$$(cd $(distdir) && pwd) && cd $(srcdir) && \
-	  find examples tests/e2e \( -name '*.py' -o -name '*.yaml' -o \
+	  find examples tests/e2e tests/fault \( -name '*.py' -o -name '*.yaml' -o \
 	  -name requirements.txt \) -exec cp --parents {} "$$to" \;
