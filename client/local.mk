@@ -7,8 +7,8 @@ EXTRA_DIST += client/c/liblighter.map
 liblighter_la_SOURCES = client/c/answer.c client/c/answer.h client/c/channel.c \
 	client/c/channel.h client/c/client.c client/c/client.h client/c/job.c \
 	client/c/jsonwire.c client/c/jsonwire.h client/c/memory.c client/c/memory.h client/c/outputs.c \
-	client/c/outputs.h \
-	client/c/session.c client/c/session.h
+	client/c/outputs.h client/c/restore.c \
+	client/c/session.c client/c/session.h client/c/write.c
 liblighter_la_CPPFLAGS = $(AM_CPPFLAGS) $(MSGPACK_CFLAGS) $(JANSSON_CFLAGS)
 liblighter_la_LIBADD = libwire.la $(JANSSON_LIBS)
 liblighter_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -no-undefined \
@@ -20,8 +20,8 @@ noinst_LTLIBRARIES += libctl.la
 libctl_la_SOURCES = client/ctl/ask.c client/ctl/ask.h client/ctl/options.c \
 	client/ctl/options.h client/ctl/output.c client/ctl/output.h \
 	client/ctl/verb_freeze.c client/ctl/verb_jobs.c client/ctl/verb_ping.c client/ctl/verb_plugins.c \
-	client/ctl/verb_shutdown.c client/ctl/verb_status.c client/ctl/verbs.c \
-	client/ctl/verbs.h
+	client/ctl/verb_reload.c client/ctl/verb_shutdown.c client/ctl/verb_status.c \
+	client/ctl/verb_unfinished.c client/ctl/verbs.c client/ctl/verbs.h
 libctl_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 libctl_la_LIBADD = libutil.la liblighter.la $(JANSSON_LIBS)
 
@@ -33,6 +33,11 @@ dist_man_MANS += doc/lighterctl.1
 noinst_PROGRAMS += examples/c/predict
 examples_c_predict_SOURCES = examples/c/predict.c
 examples_c_predict_LDADD = liblighter.la
+
+# What the end-to-end tests run and kill.
+noinst_PROGRAMS += tests/e2e/c_client
+tests_e2e_c_client_SOURCES = tests/e2e/c_client.c
+tests_e2e_c_client_LDADD = liblighter.la
 
 # The Python client, where `make install` finds a Python. `pip install ./client/python`
 # does the same for one environment.
@@ -72,7 +77,8 @@ EXTRA_DIST += $(lighterd_python) client/python/README.md client/python/lighterd/
 
 if HAVE_CHECK
 client_tests = tests/unit/test_client tests/unit/test_client_answers \
-	tests/unit/test_client_memory tests/unit/test_client_outputs
+	tests/unit/test_client_memory tests/unit/test_client_outputs \
+	tests/unit/test_client_restore
 ctl_tests = tests/unit/test_ctl_options tests/unit/test_ctl_output
 check_PROGRAMS += $(client_tests) $(ctl_tests)
 TESTS += $(client_tests) $(ctl_tests)
@@ -96,6 +102,10 @@ tests_unit_test_client_outputs_SOURCES = tests/unit/test_client_outputs.c \
 	tests/unit/client_peer.c tests/unit/client_peer.h
 tests_unit_test_client_outputs_CPPFLAGS = $(client_test_flags)
 tests_unit_test_client_outputs_LDADD = $(client_test_libs)
+tests_unit_test_client_restore_SOURCES = tests/unit/test_client_restore.c \
+	tests/unit/client_peer.c tests/unit/client_peer.h
+tests_unit_test_client_restore_CPPFLAGS = $(client_test_flags)
+tests_unit_test_client_restore_LDADD = $(client_test_libs)
 
 ctl_test_flags = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(CHECK_CFLAGS)
 ctl_test_libs = libctl.la libunit.la $(JANSSON_LIBS) $(CHECK_LIBS)

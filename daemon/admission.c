@@ -65,7 +65,8 @@ admit_again(const struct job *job, const struct rank *rank, const struct job_spe
 {
     bool is_another = rank->peer != peer;
 
-    if (rank->state == RANK_ENDED && spec->resume && !rank->seat && is_another)
+    if (rank->state == RANK_ENDED && spec->resume && is_another &&
+        (!rank->seat || spec->id))
         return ADMIT_NOW;
     if (is_another && job->n_connected == 0 && job->state == JOB_OPEN)
         return ADMIT_ANEW;
@@ -97,6 +98,25 @@ admit_newcomer(const struct job *job, const struct rank *rank,
                         rank->number, job->name);
 }
 
+static bool
+was_refused(const struct rank *rank)
+{
+    for (uint32_t i = 0; i < rank->job->n_outputs; i++)
+        if ((rank->past && rank->past[i].n_refusals) ||
+            (rank->streams && rank->streams[i].past.n_refusals))
+            return true;
+    return false;
+}
+
+/* A new process resumes a rank of which batches were refused: it writes them again, and
+ * what came after them, of all ranks. So the others must have gone.
+ */
+static bool
+must_go_back(const struct rank *rank, const struct job_spec *spec)
+{
+    return spec->resume && !spec->id && was_refused(rank);
+}
+
 /* Return: an admission; -EBUSY; -EINVAL. */
 static int
 admit(const struct job *job, const struct job_spec *spec, const struct peer *peer,
@@ -108,13 +128,16 @@ admit(const struct job *job, const struct job_spec *spec, const struct peer *pee
     if (job->state == JOB_PUBLISHING ||
         (job->state == JOB_PREPARING && job->is_revived))
         return ADMIT_LATER;
-    if (spec->id && spec->id != job->id)
+    /* one that is being prepared now is new, and its id is a worker's */
+    if (spec->id && (job->state == JOB_PREPARING || spec->id != job->id))
         return lighter_fail(err, LIGHTER_E_STATE,
                             "job '%s' has been begun anew by another process",
                             job->name);
     rank = spec->rank < job->world_size ? &job->ranks[spec->rank] : NULL;
     if (rank && (rank->state == RANK_ENDED || rank->state == RANK_CLOSING))
         return admit_again(job, rank, spec, peer);
+    if (rank && must_go_back(rank, spec))
+        return job->n_connected ? ADMIT_LATER : ADMIT_ANEW;
     if (rank && has_written(rank) && !spec->resume && !spec->again)
         return admit_newcomer(job, rank, err);
     r = check_same(job, spec, err);
@@ -162,13 +185,6 @@ jobs_unpark(struct job *job, const struct seat *seat)
     return false;
 }
 
-/* It was published while the client did not hear of it: that is the answer. */
-static bool
-is_published(const struct job *past, const struct job_spec *spec)
-{
-    return past && past->state == JOB_PUBLISHED && spec->id && spec->id == past->id;
-}
-
 /* How long the ranks of a job that was live when its daemon ended may take to come. */
 #define RETURN_MS 60000
 
@@ -196,7 +212,8 @@ begin(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
     if (!goes_on(jobs, past, spec))
         return jobs_create(jobs, spec, ret_job, err);
     *ret_job = past;
-    return jobs_revive(jobs, past, err);
+    past->tries_again = spec->resume && !spec->id;
+    return jobs_revive(jobs, past, false, err);
 }
 
 /* This epoch will never end. */
@@ -212,8 +229,11 @@ take_seat(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
           struct reply *reply, struct lighter_error *err)
 {
     struct job *job = jobs_find_live(jobs, spec->name, spec->stage);
-    int r = job ? admit(job, spec, reply->peer, err) : 0;
+    int r;
 
+    if (!job)
+        job = jobs_find_forgotten(jobs, spec->name, spec->stage);
+    r = job ? admit(job, spec, reply->peer, err) : 0;
     if (r == ADMIT_ANEW && job)
         give_up(job);
     if (!job) {
@@ -236,11 +256,13 @@ int
 jobs_open(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
           struct reply *reply, struct lighter_error *err)
 {
-    struct job *past = jobs_find_past(jobs, spec->name, spec->stage);
+    const struct job *published = NULL;
     int r = 0;
 
-    if (is_published(past, spec))
-        job_answer_open(past, NULL, seat->handle, reply);
+    if (spec->id)
+        published = jobs_find_published(jobs, spec->name, spec->stage, spec->id);
+    if (published) /* and the client did not hear of it */
+        job_answer_open(published, NULL, seat->handle, reply);
     else
         r = take_seat(jobs, spec, seat, reply, err);
     job_spec_done(spec);
@@ -260,7 +282,17 @@ admit_parked(struct jobs *jobs, struct parked_open *parked)
     parked_free(parked);
 }
 
-/* Those that waited are looked at again, in order; some may have to wait once more. */
+static void
+refuse_parked(const struct job *job, struct parked_open *parked)
+{
+    parked->seat->job = NULL;
+    reply_error(&parked->reply, &job->error, NULL);
+    parked_free(parked);
+}
+
+/* Those that waited are looked at again, in order; some may have to wait once more. Who
+ * came to resume a job that only had to be published hears that it could not be.
+ */
 void
 parked_admit_all(struct jobs *jobs, struct job *job)
 {
@@ -270,15 +302,15 @@ parked_admit_all(struct jobs *jobs, struct job *job)
     STAILQ_CONCAT(&waiting, &job->parked);
     while ((parked = STAILQ_FIRST(&waiting))) {
         STAILQ_REMOVE_HEAD(&waiting, link);
-        admit_parked(jobs, parked);
+        if (job->state == JOB_FAILED && parked->spec.resume)
+            refuse_parked(job, parked);
+        else
+            admit_parked(jobs, parked);
     }
 }
 
-/* A rank has closed: a process that goes on for it may have waited for that. The others
- * wait for the job's end, as before.
- */
 void
-parked_admit_resumed(struct jobs *jobs, struct job *job)
+parked_admit_resuming(struct jobs *jobs, struct job *job)
 {
     STAILQ_HEAD(, parked_open) waiting = STAILQ_HEAD_INITIALIZER(waiting);
     struct parked_open *parked;
@@ -300,9 +332,7 @@ parked_refuse_all(struct job *job)
 
     while ((parked = STAILQ_FIRST(&job->parked))) {
         STAILQ_REMOVE_HEAD(&job->parked, link);
-        parked->seat->job = NULL;
-        reply_error(&parked->reply, &job->error, NULL);
-        parked_free(parked);
+        refuse_parked(job, parked);
     }
 }
 

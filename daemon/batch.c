@@ -102,7 +102,6 @@ batch_new(struct batch **ret_batch, struct message *message, struct memory *memo
 {
     struct batch *batch = calloc(1, sizeof *batch);
     size_t used = 0;
-    int r;
 
     if (!batch) {
         message_done(message);
@@ -110,13 +109,9 @@ batch_new(struct batch **ret_batch, struct message *message, struct memory *memo
     }
     batch->memory = memory_ref(memory);
     batch->view.size = sizeof batch->view;
-    r = parse(batch, message->params, &used, err);
+    batch->is_refused = parse(batch, message->params, &used, &batch->error) < 0;
     batch->charge = size_of(message) + used;
     take_frame(batch, message);
-    if (r < 0) {
-        batch_free(batch);
-        return r;
-    }
     batch->n_waiting = n_streams;
     batch->reply = reply_take(reply);
     peer_charge(batch->reply.peer, batch->charge);
@@ -127,7 +122,9 @@ batch_new(struct batch **ret_batch, struct message *message, struct memory *memo
 static void
 answer(struct batch *batch)
 {
-    if (batch->failed_writer)
+    if (batch->is_refused)
+        reply_error(&batch->reply, &batch->error, NULL);
+    else if (batch->failed_writer)
         reply_error(&batch->reply, &batch->error, batch->failed_writer);
     else
         reply_empty(&batch->reply);
@@ -139,7 +136,7 @@ batch_done(struct batch *batch, int r, const struct lighter_error *error,
 {
     struct peer *peer;
 
-    if (r < 0 && !batch->failed_writer) {
+    if (r < 0 && !batch->is_refused && !batch->failed_writer) {
         batch->failed_writer = writer;
         batch->error = *error;
     }

@@ -21,6 +21,7 @@ struct batch {
     struct memory *memory; /* a reference, or NULL */
     size_t charge;         /* bytes charged to reply.peer */
     struct reply reply;
+    bool is_refused;            /* it cannot be read: `error` says why */
     unsigned n_waiting;         /* streams that are not done with it */
     const char *failed_writer;  /* type of the first that failed; NULL: none did */
     struct lighter_error error; /* why */
@@ -28,8 +29,9 @@ struct batch {
 
 /* Takes the message of a `write` (also on error) and the reply (on success only).
  * `memory` is the client's, which the batch then refers to; NULL: it has none.
- * `n_streams` (1 or more) calls of batch_done() end it. Charges its peer.
- * Return: 0; -EINVAL or another where the parameters are not those of `write`; -ENOMEM.
+ * `n_streams` (1 or more) calls of batch_done() end it. Charges its peer. One that
+ * cannot be read is refused by the streams, in its turn: so it is recorded, too, that
+ * it was here. Return: 0; -ENOMEM.
  */
 int batch_new(struct batch **ret_batch, struct message *message, struct memory *memory,
               struct reply *reply, unsigned n_streams, struct lighter_error *err);

@@ -60,19 +60,31 @@ handle_status(struct daemon *daemon, const struct message *message, struct reply
 
 /* ---- jobs ---- */
 
+/* What has been written, as far as it is known: a worker may be at its journal. */
 static void
-pack_job(struct message_out *out, const struct daemon *daemon, const struct job *job)
+pack_counts(struct message_out *out, const struct job *job)
 {
-    msgpack_pack_map(&out->packer, 12);
+    bool is_known = job->state != JOB_PREPARING;
+
+    pack_key_uint(&out->packer, "ranks_ended", is_known ? job->n_ended : 0);
+    pack_key_uint(&out->packer, "batches", is_known ? job->n_batches : 0);
+    pack_key_uint(&out->packer, "samples", is_known ? job->n_samples : 0);
+    pack_key_uint(&out->packer, "bytes_written", is_known ? job->n_bytes : 0);
+}
+
+/* `unfinished`: it is at rest, and can go on. */
+static void
+pack_job(struct message_out *out, const struct daemon *daemon, const struct job *job,
+         bool unfinished)
+{
+    msgpack_pack_map(&out->packer, 13);
     pack_key_text(&out->packer, "name", job->name);
     pack_key_text(&out->packer, "stage", job->stage);
     pack_key_text(&out->packer, "state", job_state_name(job));
     pack_key_uint(&out->packer, "world_size", job->world_size);
     pack_key_uint(&out->packer, "ranks_open", job->n_connected);
-    pack_key_uint(&out->packer, "ranks_ended", job->n_ended);
-    pack_key_uint(&out->packer, "batches", job->n_batches);
-    pack_key_uint(&out->packer, "samples", job->n_samples);
-    pack_key_uint(&out->packer, "bytes_written", job->n_bytes);
+    pack_counts(out, job);
+    pack_key_bool(&out->packer, "unfinished", unfinished);
     pack_key_double(&out->packer, "age", seconds_since(daemon, job->opened_at));
     pack_key_text(&out->packer, "error",
                   job->error.code == LIGHTER_OK ? NULL : job->error.message);
@@ -96,9 +108,9 @@ handle_jobs(struct daemon *daemon, const struct message *message, struct reply *
     pack_key(&out.packer, "jobs");
     msgpack_pack_array(&out.packer, jobs->n_past + jobs->n_live);
     TAILQ_FOREACH (job, &jobs->past, link)
-        pack_job(&out, daemon, job);
+        pack_job(&out, daemon, job, job_is_unfinished(job));
     TAILQ_FOREACH (job, &jobs->live, link)
-        pack_job(&out, daemon, job);
+        pack_job(&out, daemon, job, false);
     reply_send(reply, &out);
     return 0;
 }
@@ -320,6 +332,26 @@ handle_unfreeze(struct daemon *daemon, const struct message *message,
     return ask(daemon, message, LIGHTER_TRAIN, reply, err);
 }
 
+/* It reads a file, of a few lines: for once the loop waits for a disk. */
+static int
+handle_reload(struct daemon *daemon, const struct message *message, struct reply *reply,
+              struct lighter_error *err)
+{
+    struct settings_change change;
+    struct message_out out;
+    int r = daemon_reload(daemon, &change, err);
+
+    (void)message;
+    if (r < 0)
+        return r;
+    reply_begin(reply, &out);
+    msgpack_pack_map(&out.packer, 2);
+    pack_key_text(&out.packer, "applied", change.applied);
+    pack_key_text(&out.packer, "kept", change.kept);
+    reply_send(reply, &out);
+    return 0;
+}
+
 static int
 handle_shutdown(struct daemon *daemon, const struct message *message,
                 struct reply *reply, struct lighter_error *err)
@@ -341,7 +373,7 @@ control_handle(struct daemon *daemon, const struct message *message,
                  {"jobs", handle_jobs},         {"plugins", handle_plugins},
                  {"freeze", handle_freeze},     {"unfreeze", handle_unfreeze},
                  {"finalize", handle_finalize}, {"discard", handle_discard},
-                 {"shutdown", handle_shutdown}};
+                 {"reload", handle_reload},     {"shutdown", handle_shutdown}};
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (message_is(message, table[i].method))

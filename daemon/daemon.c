@@ -2,6 +2,7 @@
 #include "daemon/daemon.h"
 
 #include "daemon/conn.h"
+#include "daemon/service.h"
 #include "util/error.h"
 #include "util/log.h"
 #include "wire/address.h"
@@ -69,6 +70,7 @@ say_goodbye(struct daemon *daemon)
     close_handle((uv_handle_t *)&daemon->sigint);
     close_handle((uv_handle_t *)&daemon->sighup);
     close_handle((uv_handle_t *)&daemon->idle);
+    close_handle((uv_handle_t *)&daemon->watchdog);
     uv_unref((uv_handle_t *)&daemon->drain);
 }
 
@@ -106,6 +108,7 @@ daemon_stop(struct daemon *daemon)
         return;
     daemon->stopping = daemon->jobs.stopping = true;
     daemon->stopped_at = uv_now(&daemon->loop);
+    service_notify("STOPPING=1");
     log_info("stopping socket=%s", daemon->listener.address.sun_path);
     listener_stop(&daemon->listener);
     uv_timer_start(&daemon->drain, on_drain_tick, 0, 10);
@@ -116,6 +119,39 @@ on_signal(uv_signal_t *signal, int number)
 {
     (void)number;
     daemon_stop(signal->data);
+}
+
+int
+daemon_reload(struct daemon *daemon, struct settings_change *ret_change,
+              struct lighter_error *err)
+{
+    int r = settings_reload(daemon->settings, ret_change, err);
+
+    if (r < 0)
+        return r;
+    log_set_level((enum log_level)log_level_from_name(daemon->settings->log_level));
+    daemon->quota.max = (size_t)daemon->settings->max_daemon_bytes;
+    conn_resume_paused(daemon);
+    if (!daemon->settings->idle_exit_s)
+        uv_timer_stop(&daemon->idle);
+    daemon_check_idle(daemon);
+    log_info("reloaded applied=\"%s\" kept=\"%s\"", ret_change->applied,
+             ret_change->kept);
+    return 0;
+}
+
+/* Without a file to read again it says that the terminal is gone. */
+static void
+on_sighup(uv_signal_t *signal, int number)
+{
+    struct daemon *daemon = signal->data;
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+    struct settings_change change;
+
+    if (!daemon->settings->config)
+        on_signal(signal, number);
+    else if (daemon_reload(daemon, &change, &err) < 0)
+        log_error("not reloaded reason=\"%s\"", err.message);
 }
 
 static void
@@ -131,7 +167,8 @@ daemon_check_idle(struct daemon *daemon)
 
     if (daemon->stopping || !wait_ms)
         return;
-    if (daemon->n_conns || daemon->jobs.n_live)
+    /* a job that waits for ranks is in its journal: the next daemon goes on with it */
+    if (daemon->n_conns || is_working(daemon))
         uv_timer_stop(&daemon->idle);
     else
         uv_timer_start(&daemon->idle, on_idle, wait_ms, 0);
@@ -200,14 +237,33 @@ init_loop(struct daemon *daemon)
     uv_signal_init(&daemon->loop, &daemon->sighup);
     uv_timer_init(&daemon->loop, &daemon->idle);
     uv_timer_init(&daemon->loop, &daemon->drain);
+    uv_timer_init(&daemon->loop, &daemon->watchdog);
     daemon->sigterm.data = daemon->sigint.data = daemon->sighup.data = daemon;
     daemon->idle.data = daemon->drain.data = daemon;
     daemon->started_at = uv_now(&daemon->loop);
 }
 
+/* On the service manager's socket where it passed one, else on one of our own. */
+static int
+listen_at(struct daemon *daemon, const struct sockaddr_un *address,
+          struct lighter_error *err)
+{
+    int fd = service_take_socket(err);
+
+    if (fd == -ENOENT)
+        return listener_init(&daemon->listener, address, &daemon->visitors, err);
+    return fd < 0 ? fd : listener_adopt(&daemon->listener, fd, &daemon->visitors, err);
+}
+
+static void
+on_watchdog(uv_timer_t *timer)
+{
+    (void)timer;
+    service_notify("WATCHDOG=1");
+}
+
 int
-daemon_init(struct daemon *daemon, const struct settings *settings,
-            struct lighter_error *err)
+daemon_init(struct daemon *daemon, struct settings *settings, struct lighter_error *err)
 {
     struct sockaddr_un address;
     int r;
@@ -220,9 +276,13 @@ daemon_init(struct daemon *daemon, const struct settings *settings,
     if (r == 0)
         r = registry_load(&daemon->registry, settings->plugin_dir, err);
     if (r == 0)
-        r = listener_init(&daemon->listener, &address, err);
+        r = visitors_init(&daemon->visitors, settings->allow_users,
+                          settings->allow_groups, err);
     if (r == 0)
-        r = state_open(&daemon->state, settings->state_dir, address.sun_path, err);
+        r = listen_at(daemon, &address, err);
+    if (r == 0)
+        r = state_open(&daemon->state, settings->state_dir,
+                       daemon->listener.address.sun_path, err);
     if (r != 0) {
         registry_done(&daemon->registry);
         return r;
@@ -243,10 +303,15 @@ daemon_init(struct daemon *daemon, const struct settings *settings,
 bool
 daemon_run(struct daemon *daemon)
 {
+    uint64_t watchdog_ms = service_watchdog_ms();
+
     uv_signal_start(&daemon->sigterm, on_signal, SIGTERM);
     uv_signal_start(&daemon->sigint, on_signal, SIGINT);
-    uv_signal_start(&daemon->sighup, on_signal, SIGHUP); /* the terminal is gone */
+    uv_signal_start(&daemon->sighup, on_sighup, SIGHUP);
+    if (watchdog_ms)
+        uv_timer_start(&daemon->watchdog, on_watchdog, 0, watchdog_ms / 2);
     daemon_check_idle(daemon);
+    service_notify("READY=1");
     log_info("listening socket=%s threads=%u writers=%zu encoders=%zu",
              daemon->listener.address.sun_path, daemon->n_threads,
              daemon->registry.lists[REGISTRY_WRITER].count,
@@ -266,6 +331,7 @@ daemon_done(struct daemon *daemon)
     jobs_done(&daemon->jobs);
     state_done(&daemon->state);
     listener_done(&daemon->listener);
+    visitors_done(&daemon->visitors);
     uv_loop_close(&daemon->loop);
     registry_done(&daemon->registry);
 }

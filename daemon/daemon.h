@@ -13,12 +13,13 @@
 struct conn;
 
 struct daemon {
-    const struct settings *settings;
+    struct settings *settings; /* borrowed; daemon_reload() changes them */
     uv_loop_t loop;
     struct registry registry;
     struct quota quota; /* of all batches on their way */
     struct jobs jobs;
     struct state state;
+    struct visitors visitors;
     struct listener listener;
     TAILQ_HEAD(, conn) conns;
     TAILQ_HEAD(, conn) paused; /* those of them that wait for room */
@@ -27,6 +28,7 @@ struct daemon {
     uint64_t started_at; /* uv_now(), ms */
     uv_signal_t sigterm, sigint, sighup;
     uv_timer_t idle;     /* until nobody has come for so long */
+    uv_timer_t watchdog; /* the service manager wants to hear of us */
     uv_timer_t drain;    /* until batches have had their time */
     uint64_t stopped_at; /* uv_now(), ms */
     bool stopping, said_goodbye;
@@ -35,7 +37,7 @@ struct daemon {
 /* Plugins, loop, socket. After it returned 0 clients are served as soon as the loop
  * runs. Return: 0; LISTENER_TAKEN (> 0): another daemon serves the socket; -errno.
  */
-int daemon_init(struct daemon *daemon, const struct settings *settings,
+int daemon_init(struct daemon *daemon, struct settings *settings,
                 struct lighter_error *err);
 
 /* Serve until told to stop. Return: true: all that was begun has been written; false:
@@ -46,6 +48,12 @@ void daemon_done(struct daemon *daemon);
 
 /* No more clients; those batches that are here are written, then the loop ends. */
 void daemon_stop(struct daemon *daemon);
+
+/* Read the settings again, and go by them: limits of a client hold for who connects
+ * from now on. Return: 0; what settings_reload() gives, and nothing has changed.
+ */
+int daemon_reload(struct daemon *daemon, struct settings_change *ret_change,
+                  struct lighter_error *err);
 
 /* Somebody came or went: is it time to count down to the idle exit? */
 void daemon_check_idle(struct daemon *daemon);

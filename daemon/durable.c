@@ -2,6 +2,7 @@
 #include "daemon/durable.h"
 
 #include "daemon/job_internal.h"
+#include "daemon/recovery.h"
 #include "daemon/storage.h"
 #include "util/error.h"
 
@@ -15,13 +16,23 @@ struct job_flush {
 
 STAILQ_HEAD(flush_list, job_flush);
 
-/* Descriptors of its own: what the job does to its shards meanwhile is no matter. */
+/* A shard that is not open: its rank has not come back yet. */
+struct closed_shard {
+    uint32_t rank, output;
+};
+
+/* Descriptors of its own: what the job does to its shards meanwhile is no matter. Its
+ * tables stay as they are: the job is not over before this is.
+ */
 struct job_sync {
     uv_work_t work;
     struct job *job;
+    uint64_t recorded;         /* bytes of the journal: what they tell of is synced */
     struct flush_list flushes; /* those that came before it began */
     int *shards, *stagings;    /* owned, and so are the descriptors */
     size_t n_shards, n_stagings;
+    struct closed_shard *closed; /* owned */
+    size_t n_closed;
     int result;
     struct lighter_error error;
 };
@@ -60,6 +71,7 @@ sync_free(struct job_sync *sync)
         close(sync->stagings[i]);
     free(sync->shards);
     free(sync->stagings);
+    free(sync->closed);
     free(sync);
 }
 
@@ -68,10 +80,17 @@ sync_free(struct job_sync *sync)
 static int
 sync_outputs(struct job_sync *sync, struct lighter_error *err)
 {
+    const struct job_output *outputs = sync->job->outputs;
     int r = 0;
 
     for (size_t i = 0; i < sync->n_shards && r == 0; i++)
         r = storage_sync_data(sync->shards[i], "a shard", err);
+    for (size_t i = 0; i < sync->n_closed && r == 0; i++)
+        r = shard_sync(&outputs[sync->closed[i].output].table, sync->closed[i].rank,
+                       err);
+    for (uint32_t i = 0; i < sync->job->n_outputs && r == 0; i++)
+        if (outputs[i].table.directory_fd >= 0) /* a new shard's name */
+            r = storage_sync(outputs[i].table.directory_fd, "the directory", err);
     for (size_t i = 0; i < sync->n_stagings && r == 0; i++)
         r = storage_sync_all(sync->stagings[i], err);
     return r;
@@ -82,14 +101,15 @@ run_sync(uv_work_t *work)
 {
     struct job_sync *sync = work->data;
     struct journal *journal = &sync->job->journal;
-    struct journal_record durable = {.kind = JOURNAL_DURABLE,
-                                     .size = journal_size(journal)};
+    struct journal_record durable = {.kind = JOURNAL_DURABLE, .size = sync->recorded};
 
     sync->result = sync_outputs(sync, &sync->error);
     if (sync->result == 0)
         sync->result = journal_append(journal, &durable, &sync->error);
     if (sync->result == 0)
         sync->result = journal_sync(journal, &sync->error);
+    if (sync->result < 0)
+        recovery_distrust(sync->job);
 }
 
 /* ---- on the loop ---- */
@@ -126,24 +146,35 @@ duplicate(int *list, size_t *n, int fd)
 }
 
 static int
+collect_shard(struct job_sync *sync, const struct rank *rank, uint32_t output)
+{
+    if (rank->streams && rank->streams[output].shard.fd >= 0)
+        return duplicate(sync->shards, &sync->n_shards, rank->streams[output].shard.fd);
+    if (rank->past && rank->past[output].has_shard)
+        sync->closed[sync->n_closed++] = (struct closed_shard){rank->number, output};
+    return 0;
+}
+
+/* After the journal was looked at: all that it tells of has been written. */
+static int
 collect(struct job_sync *sync)
 {
     struct job *job = sync->job;
+    size_t most = (size_t)job->world_size * job->n_outputs + 1;
     int r = 0;
 
-    sync->shards = calloc((size_t)job->world_size * job->n_outputs + 1, sizeof(int));
-    sync->stagings = calloc(job->n_outputs + 1u, sizeof(int));
-    if (!sync->shards || !sync->stagings)
+    sync->shards = calloc(most, sizeof *sync->shards);
+    sync->closed = calloc(most, sizeof *sync->closed);
+    sync->stagings = calloc(job->n_outputs + 1u, sizeof *sync->stagings);
+    if (!sync->shards || !sync->closed || !sync->stagings)
         return -ENOMEM;
     for (uint32_t i = 0; i < job->n_outputs && r == 0; i++)
         if (job->outputs[i].files.staging_fd >= 0)
             r = duplicate(sync->stagings, &sync->n_stagings,
                           job->outputs[i].files.staging_fd);
     for (uint32_t i = 0; i < job->world_size; i++)
-        for (uint32_t j = 0; job->ranks[i].streams && j < job->n_outputs && r == 0; j++)
-            if (job->ranks[i].streams[j].shard.fd >= 0)
-                r = duplicate(sync->shards, &sync->n_shards,
-                              job->ranks[i].streams[j].shard.fd);
+        for (uint32_t j = 0; j < job->n_outputs && r == 0; j++)
+            r = collect_shard(sync, &job->ranks[i], j);
     return r;
 }
 
@@ -168,6 +199,7 @@ job_sync(struct job *job)
     if (!sync)
         return;
     sync->job = job;
+    sync->recorded = journal_size(&job->journal);
     STAILQ_INIT(&sync->flushes);
     if (collect(sync) < 0) {
         sync_free(sync);
@@ -198,8 +230,13 @@ job_sync_if_due(struct job *job, const struct settings *settings)
 int
 job_flush(struct job *job, struct reply *reply, struct lighter_error *err)
 {
-    struct job_flush *flush = calloc(1, sizeof *flush);
+    struct job_flush *flush;
 
+    if (!job->n_outputs) { /* it writes nothing */
+        reply_empty(reply);
+        return 0;
+    }
+    flush = calloc(1, sizeof *flush);
     if (!flush)
         return fail_nomem(err);
     flush->reply = reply_take(reply);

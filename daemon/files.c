@@ -23,7 +23,7 @@ files_done(struct files *files)
         close(files->staging_fd);
     if (files->directory_fd >= 0)
         close(files->directory_fd);
-    files_init(files);
+    files->staging_fd = files->directory_fd = -1;
 }
 
 /* Is there anything but staging directories? */
@@ -89,7 +89,7 @@ int
 files_prepare(struct files *files, const char *path, const char *staging,
               bool *ret_exists, struct lighter_error *err)
 {
-    int r = path_make_directory(path, &files->directory_fd, err);
+    int r = path_make_below(files->roots, path, &files->directory_fd, err);
 
     if (r < 0)
         return r;
@@ -103,7 +103,7 @@ int
 files_reopen(struct files *files, const char *path, const char *staging, bool *ret_gone,
              struct lighter_error *err)
 {
-    int r = path_make_directory(path, &files->directory_fd, err);
+    int r = path_make_below(files->roots, path, &files->directory_fd, err);
 
     if (r < 0)
         return r;
@@ -157,15 +157,15 @@ static int
 prune(struct pruning *pruning, int fd, size_t used, struct lighter_error *err)
 {
     DIR *dir = path_list(fd);
-    struct dirent *entry;
-    int r = 0;
+    const struct dirent *entry;
+    int r = 0, end = 0;
 
     if (!dir)
         return lighter_fail_os(err, errno, "read the staging directory");
-    while (r == 0 && (entry = readdir(dir))) {
+    while (r == 0 && (entry = path_next(dir, &end))) {
         size_t size = strlen(entry->d_name);
 
-        if (path_is_dot(entry->d_name) || used + size + 2 > sizeof pruning->name)
+        if (used + size + 2 > sizeof pruning->name)
             continue;
         memcpy(pruning->name + used, entry->d_name, size + 1);
         if (is_folder(fd, entry)) {
@@ -177,7 +177,7 @@ prune(struct pruning *pruning, int fd, size_t used, struct lighter_error *err)
         }
     }
     closedir(dir);
-    return r;
+    return end < 0 ? lighter_fail_os(err, -end, "read the staging directory") : r;
 }
 
 int
@@ -253,7 +253,16 @@ files_sync(struct files *files, struct lighter_error *err)
     return storage_sync_all(files->staging_fd, err);
 }
 
-static int publish_directory(int from, int to, struct lighter_error *err);
+static int publish_entries(int from, int to, struct lighter_error *err);
+
+/* All of it has its names: none is lost any more with the power. */
+static int
+secure_names(int to, struct lighter_error *err)
+{
+    int r = storage_sync(to, "the directory", err);
+
+    return r < 0 ? error_wrap(err, r, "published, durability unknown") : 0;
+}
 
 static int
 publish_folder(int from, int to, const char *name, struct lighter_error *err)
@@ -267,7 +276,9 @@ publish_folder(int from, int to, const char *name, struct lighter_error *err)
         return r;
     r = path_enter(to, name, &inner_to, err);
     if (r == 0) {
-        r = publish_directory(inner_from, inner_to, err);
+        r = publish_entries(inner_from, inner_to, err);
+        if (r == 0)
+            r = secure_names(inner_to, err);
         close(inner_to);
     }
     close(inner_from);
@@ -292,30 +303,30 @@ publish_entry(int from, int to, const struct dirent *entry, struct lighter_error
  * they are added meanwhile, and nobody adds any.
  */
 static int
-publish_directory(int from, int to, struct lighter_error *err)
+publish_entries(int from, int to, struct lighter_error *err)
 {
     DIR *dir = path_list(from);
-    struct dirent *entry;
-    int r = 0;
+    const struct dirent *entry;
+    int r = 0, end = 0;
 
     if (!dir)
         return lighter_fail_os(err, errno, "read the staging directory");
-    while (r == 0 && (entry = readdir(dir)))
-        if (!path_is_dot(entry->d_name))
-            r = publish_entry(from, to, entry, err);
+    while (r == 0 && (entry = path_next(dir, &end)))
+        r = publish_entry(from, to, entry, err);
     closedir(dir);
-    return r < 0 ? r : storage_sync(to, "the directory", err);
+    return end < 0 ? lighter_fail_os(err, -end, "read the staging directory") : r;
 }
 
+/* The staging directory goes before the sync, so that it does not come back. */
 int
 files_publish(struct files *files, struct lighter_error *err)
 {
-    int r;
+    bool is_staged = files->staging_fd >= 0; /* else it was all shown before */
+    int r =
+        is_staged ? publish_entries(files->staging_fd, files->directory_fd, err) : 0;
 
-    if (files->staging_fd < 0)
-        return 0;
-    r = publish_directory(files->staging_fd, files->directory_fd, err);
-    if (r == 0 && unlinkat(files->directory_fd, files->staging, AT_REMOVEDIR) < 0)
-        return lighter_fail_os(err, errno, "remove '%s'", files->staging);
-    return r;
+    if (r == 0 && is_staged &&
+        unlinkat(files->directory_fd, files->staging, AT_REMOVEDIR) < 0)
+        r = lighter_fail_os(err, errno, "remove '%s'", files->staging);
+    return r < 0 ? r : secure_names(files->directory_fd, err);
 }

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 struct files {
+    const char *roots;            /* see path_make_below(); borrowed */
     int directory_fd, staging_fd; /* -1 before files_prepare() */
     char staging[PATH_LEAF_SIZE]; /* the staging directory's name in the target */
 };

@@ -64,14 +64,14 @@ job_doom(struct job *job, enum job_state state, const char *format, ...)
 
 /* Two keys. */
 static void
-pack_end_fields(struct message_out *out, const struct job *job)
+pack_end_fields(struct message_out *out, const struct job *job, bool published)
 {
-    bool published = job->state == JOB_PUBLISHED;
+    bool is_this_one = job->state == JOB_PUBLISHED;
 
     pack_key_bool(&out->packer, "published", published);
     pack_key(&out->packer, "paths");
-    msgpack_pack_array(&out->packer, published ? job->n_outputs : 0);
-    for (uint32_t i = 0; published && i < job->n_outputs; i++)
+    msgpack_pack_array(&out->packer, is_this_one ? job->n_outputs : 0);
+    for (uint32_t i = 0; is_this_one && i < job->n_outputs; i++)
         pack_text(&out->packer, job->outputs[i].writer.target);
 }
 
@@ -83,7 +83,7 @@ answer_end(struct rank *rank)
     if (reply_owed(&rank->reply)) {
         reply_begin(&rank->reply, &out);
         msgpack_pack_map(&out.packer, 2);
-        pack_end_fields(&out, rank->job);
+        pack_end_fields(&out, rank->job, rank->job->state == JOB_PUBLISHED);
         reply_send(&rank->reply, &out);
     }
     detach(rank);
@@ -206,8 +206,9 @@ rank_closed(struct rank *rank)
         if (job->error.code == LIGHTER_OK)
             job->error = rank->stream_error;
     }
+    if (job->n_connected)
+        parked_admit_resuming(job->jobs, job); /* it may be this rank */
     job_settle(job);
-    parked_admit_resumed(job->jobs, job);
 }
 
 /* Of those that a rank's streams report the first failure is kept. */
@@ -283,7 +284,7 @@ job_answer_open(const struct job *job, const struct rank *rank, int64_t handle,
     pack_key_uint(&out.packer, "seq", rank ? rank_committed(rank) : 0);
     pack_key_uint(&out.packer, "samples", rank ? rank_samples(rank) : 0);
     pack_key_bool(&out.packer, "ended", !rank || rank->state == RANK_ENDED);
-    pack_end_fields(&out, job);
+    pack_end_fields(&out, job, !rank);
     pack_warnings(&out, job);
     reply_send(reply, &out);
 }
@@ -384,8 +385,17 @@ open_streams(struct rank *rank)
 static void
 rank_attach(struct rank *rank, struct seat *seat, struct reply *reply)
 {
+    struct lighter_error taken;
+
+    if (rank->seat) { /* its connection is gone, but that was not seen yet */
+        lighter_fail(&taken, LIGHTER_E_STATE, "rank %u of job '%s' has come again",
+                     rank->number, rank->job->name);
+        reply_error(&rank->reply, &taken, NULL);
+        detach(rank);
+    }
+    if (!rank->attached)
+        rank->job->n_connected++;
     rank->attached = true;
-    rank->job->n_connected++;
     peer_unref(rank->peer);
     rank->peer = peer_ref(reply->peer); /* before the answer: it lets go of the peer */
     rank->seat = seat;

@@ -109,13 +109,17 @@ struct job {
     char *warning;        /* for who opens it, or NULL; owned */
     struct job *replaced; /* an unfinished one of that name, to be removed; owned */
 
-    uint64_t id;            /* the same in every daemon that has it */
-    struct journal journal; /* open while the job is live */
+    uint64_t id;               /* the same in every daemon that has it */
+    uint64_t published_before; /* id of the last of its name that was; 0: unknown */
+    struct journal journal;    /* open while the job is live */
     struct frame request; /* the `open` that made it, until the journal has it; owned */
     bool has_journal;     /* a file of the state directory is about it */
     bool is_revived;      /* it goes on from its journal */
     bool was_live;        /* when its daemon ended: its ranks may be about to come */
     bool finalizing;      /* publish what is there; nobody comes again */
+    bool is_unsure;       /* a sync failed: what was not durable before may be lost */
+    bool discarding;      /* remove what is there */
+    bool tries_again;     /* new processes resume it: from its first refused batch on */
     bool is_complete;     /* its outputs are whole and are to be shown */
     bool is_published;    /* says its journal */
     struct reply requester; /* who asked for finalize or discard is owed an answer */
@@ -141,6 +145,7 @@ struct jobs {
     bool stopping;      /* the daemon is: ranks that go now will come back */
     uv_timer_t tick;    /* once a second, while there are live jobs */
     TAILQ_HEAD(job_list, job) live, past;
+    struct job_list forgotten; /* until their journals are removed */
     uint32_t n_live, n_past;
     uint64_t n_published, n_failed, n_batches, n_samples, n_bytes; /* since the start */
     void (*on_idle)(void *data); /* the last live job is over */
@@ -197,7 +202,8 @@ int seat_step(struct seat *seat, const struct lighter_step *step, struct reply *
 
 /* Publish what is committed of an unfinished job, or remove it. `stage` may be NULL
  * where the name is enough. Takes the reply, on success: the answer comes when it is
- * done. Return: 0; -EBUSY: there is no such job, or ranks are connected to it.
+ * done. Return: 0; -EBUSY: there is no such job, or ranks are connected to it; else
+ * what jobs_revive() gives.
  */
 int jobs_finalize(struct jobs *jobs, const char *name, const char *stage,
                   struct reply *reply, struct lighter_error *err);
@@ -215,6 +221,9 @@ int jobs_ask(struct jobs *jobs, const char *name,
 
 /* The session is over. Nothing where the seat is detached. */
 void seat_leave(struct seat *seat);
+
+/* Of a job that is over: can it go on, be finalized or discarded? */
+bool job_is_unfinished(const struct job *job);
 
 /* "open", "published", ... Static text. */
 const char *job_state_name(const struct job *job);

@@ -1,4 +1,5 @@
-/* job_internal.h - between job.c (the ranks of one job) and jobs.c (the table of jobs).
+/* job_internal.h - between job.c (the ranks of one job), jobs.c (the table of jobs),
+ * admission.c and unfinished.c.
  */
 #ifndef DAEMON_JOB_INTERNAL_H
 #define DAEMON_JOB_INTERNAL_H
@@ -21,7 +22,7 @@ int rank_open(struct rank *rank, const struct job_spec *spec, struct seat *seat,
 void rank_free_streams(struct rank *rank);
 void rank_forget_past(struct rank *rank);
 
-/* `rank`: NULL: the job is over, and was published. */
+/* `rank`: NULL: the job is over and was published, or was the one after that. */
 void job_answer_open(const struct job *job, const struct rank *rank, int64_t handle,
                      struct reply *reply);
 
@@ -37,8 +38,17 @@ void job_tell_ranks(struct job *job);
 /* Something changed: is the job complete, or over? It may be freed afterwards. */
 void job_settle(struct job *job);
 
+/* `stage`: NULL: any. */
+bool job_is_called(const struct job *job, const char *name, const char *stage);
+
 struct job *jobs_find_live(struct jobs *jobs, const char *name, const char *stage);
+
+struct job *jobs_find_forgotten(struct jobs *jobs, const char *name, const char *stage);
+
+/* The past one that the journal of that name is about: there is one at most. */
 struct job *jobs_find_past(struct jobs *jobs, const char *name, const char *stage);
+const struct job *jobs_find_published(const struct jobs *jobs, const char *name,
+                                      const char *stage, uint64_t id);
 
 /* Begin a job of this spec's writers and policies, which move to it.
  * Return: 0; -EDQUOT, -EBUSY, -EINVAL; -ENOMEM.
@@ -46,26 +56,48 @@ struct job *jobs_find_past(struct jobs *jobs, const char *name, const char *stag
 int jobs_create(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
                 struct lighter_error *err);
 
-/* A past job that has a journal goes on. Return: 0; -ENOMEM. */
-int jobs_revive(struct jobs *jobs, struct job *job, struct lighter_error *err);
+/* A past job that has a journal goes on, or only to its end.
+ * Return: 0; -EDQUOT, -EBUSY; -ENOMEM.
+ */
+int jobs_revive(struct jobs *jobs, struct job *job, bool finalizing,
+                struct lighter_error *err);
 
-/* Can it go on? */
-bool job_is_unfinished(const struct job *job);
+/* In no list yet. What the spec has moves to it. NULL: -ENOMEM. */
+struct job *job_new(struct jobs *jobs, struct job_spec *spec,
+                    struct lighter_error *err);
+void job_release(struct job *job); /* what only a live job needs */
+void job_free(struct job *job);
+
+/* It is over now, and released. Of those that are finished the oldest is forgotten. */
+void jobs_remember(struct jobs *jobs, struct job *job);
+
+/* Remove all that an unfinished job has left; one that is open has no rank connected.
+ * Its requester is answered.
+ */
+void job_discard(struct job *job);
+
+/* Has every rank ended, so that nothing more comes? */
+bool job_is_whole(const struct job *job);
 
 /* No rank is connected any more: publish, where it is not doomed, and then it is over.
  */
 void job_finish(struct job *job);
+
+/* ---- watch.c ---- */
+
+/* Called by the timer jobs->tick, whose data are the jobs. */
+void jobs_watch(uv_timer_t *timer);
 
 /* ---- admission.c ---- */
 
 /* Forget the open that is parked for this seat. Return: was there one? */
 bool jobs_unpark(struct job *job, const struct seat *seat);
 
-/* Opens that are parked with the job are looked at again (all, or those with `resume`),
- * answered with its error, or forgotten.
+/* Opens that are parked with the job are looked at again, all or those that resume it;
+ * answered with its error; or forgotten.
  */
 void parked_admit_all(struct jobs *jobs, struct job *job);
-void parked_admit_resumed(struct jobs *jobs, struct job *job);
+void parked_admit_resuming(struct jobs *jobs, struct job *job);
 void parked_refuse_all(struct job *job);
 void parked_drop_all(struct job *job);
 

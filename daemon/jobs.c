@@ -1,7 +1,6 @@
 /* jobs.c - the table of jobs: how a job begins, and is over. admission.c says who may
  * open one.
  */
-#include "daemon/crash.h"
 #include "daemon/durable.h"
 #include "daemon/job_internal.h"
 #include "daemon/publish.h"
@@ -12,55 +11,6 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-/* ---- once a second ---- */
-
-/* A worker cannot be taken away from a plugin that hangs: the daemon ends, and the next
- * one goes on.
- */
-static void
-end_hang(const struct stream *stream, uint64_t seq)
-{
-    const struct stream_setup *setup = &stream->setup;
-
-    log_error("a plugin hangs writer=%s target=\"%s\" rank=%u: ending, to go on anew",
-              setup->writer->type->name, setup->writer->target, setup->rank);
-    crash_note(setup->journal, setup->rank, setup->index, seq);
-    _exit(EXIT_FAILURE);
-}
-
-static void
-watch_stream(struct jobs *jobs, struct stream *stream)
-{
-    uint64_t full_ms = uv_now(jobs->loop) - stream->full_since,
-             limit_ms = (uint64_t)jobs->settings->full_wait_s * 1000,
-             timeout_ms = (uint64_t)jobs->settings->task_timeout_s * 1000, seq;
-
-    if (stream->full)
-        stream_retry(stream, full_ms >= limit_ms);
-    else if (timeout_ms && stream_hangs(stream, timeout_ms, &seq))
-        end_hang(stream, seq);
-}
-
-static void
-watch(struct job *job)
-{
-    for (uint32_t i = 0; i < job->world_size; i++)
-        for (uint32_t j = 0; job->ranks[i].streams && j < job->n_outputs; j++)
-            watch_stream(job->jobs, &job->ranks[i].streams[j]);
-    job_sync_if_due(job, job->jobs->settings);
-}
-
-static void
-on_tick(uv_timer_t *timer)
-{
-    struct jobs *jobs = timer->data;
-    struct job *job;
-
-    TAILQ_FOREACH (job, &jobs->live, link)
-        if (job->state == JOB_OPEN)
-            watch(job);
-}
-
 void
 jobs_init(struct jobs *jobs, uv_loop_t *loop, unsigned n_threads,
           const struct settings *settings, struct state *state)
@@ -69,9 +19,10 @@ jobs_init(struct jobs *jobs, uv_loop_t *loop, unsigned n_threads,
         .loop = loop, .n_threads = n_threads, .settings = settings, .state = state};
     TAILQ_INIT(&jobs->live);
     TAILQ_INIT(&jobs->past);
+    TAILQ_INIT(&jobs->forgotten);
     uv_timer_init(loop, &jobs->tick);
     jobs->tick.data = jobs;
-    uv_timer_start(&jobs->tick, on_tick, 1000, 1000);
+    uv_timer_start(&jobs->tick, jobs_watch, 1000, 1000);
     uv_unref((uv_handle_t *)&jobs->tick);
 }
 
@@ -92,9 +43,8 @@ submit(struct job *job, uv_work_cb run, uv_after_work_cb after)
         abort(); /* only for a NULL callback: a bug of ours */
 }
 
-/* What only a live job needs. */
-static void
-release(struct job *job)
+void
+job_release(struct job *job)
 {
     for (uint32_t i = 0; job->ranks && i < job->world_size; i++) {
         rank_free_streams(&job->ranks[i]);
@@ -114,10 +64,10 @@ release(struct job *job)
     journal_close(&job->journal);
 }
 
-static void
+void
 job_free(struct job *job)
 {
-    release(job);
+    job_release(job);
     policies_done(&job->policies);
     for (uint32_t i = 0; i < job->n_outputs; i++)
         writer_done(&job->outputs[i].writer);
@@ -134,13 +84,16 @@ job_free(struct job *job)
 void
 jobs_done(struct jobs *jobs)
 {
+    struct lighter_error why;
     struct job *job;
 
+    lighter_fail(&why, LIGHTER_E_STATE, "the daemon ends");
     TAILQ_CONCAT(&jobs->past, &jobs->live, link);
+    TAILQ_CONCAT(&jobs->past, &jobs->forgotten, link);
     while ((job = TAILQ_FIRST(&jobs->past))) {
         TAILQ_REMOVE(&jobs->past, job, link);
         parked_drop_all(job);
-        job_answer_flushes(job, NULL);
+        job_answer_flushes(job, &why);
         job_free(job);
     }
 }
@@ -156,8 +109,7 @@ make_ranks(struct job *job, struct lighter_error *err)
     return 0;
 }
 
-/* What the spec has moves to it. */
-static struct job *
+struct job *
 job_new(struct jobs *jobs, struct job_spec *spec, struct lighter_error *err)
 {
     struct job *job = calloc(1, sizeof *job);
@@ -187,6 +139,8 @@ job_new(struct jobs *jobs, struct job_spec *spec, struct lighter_error *err)
         job->outputs[i].writer = spec->writers[i]; /* moved */
         table_init(&job->outputs[i].table);
         files_init(&job->outputs[i].files);
+        job->outputs[i].table.roots = job->outputs[i].files.roots =
+            jobs->settings->output_roots;
     }
     spec->n_writers = 0;
     job->policies = spec->policies; /* moved */
@@ -206,57 +160,85 @@ job_is_unfinished(const struct job *job)
 }
 
 static void
-after_unlink(uv_fs_t *request)
+enliven(struct job *job)
 {
-    uv_fs_req_cleanup(request);
-    free(request);
+    struct jobs *jobs = job->jobs;
+
+    TAILQ_REMOVE(&jobs->past, job, link);
+    jobs->n_past--;
+    TAILQ_INSERT_TAIL(&jobs->live, job, link);
+    jobs->n_live++;
 }
 
-/* Nobody will ask for it any more. */
 static void
-drop_journal(struct job *job)
+leave(struct job *job)
 {
-    uv_fs_t *request = malloc(sizeof *request);
-    char name[NAME_MAX + 1], path[PATH_MAX + NAME_MAX + 2];
+    TAILQ_REMOVE(&job->jobs->live, job, link);
+    job->jobs->n_live--;
+}
 
-    state_journal_name(name, job->name, job->stage);
-    snprintf(path, sizeof path, "%s/%s", job->jobs->state->path, name);
-    job->has_journal = false;
-    if (request && uv_fs_unlink(job->jobs->loop, request, path, after_unlink) < 0)
-        free(request);
+static void
+check_idle(struct jobs *jobs)
+{
+    if (jobs->n_live == 0 && jobs->on_idle)
+        jobs->on_idle(jobs->data);
+}
+
+static void
+run_forget(uv_work_t *work)
+{
+    struct job *job = work->data;
+
+    job->work_result = recovery_drop(job, &job->work_error);
+}
+
+static void
+after_forget(uv_work_t *work, int status)
+{
+    struct job *job = work->data;
+    struct jobs *jobs = job->jobs;
+
+    (void)status;
+    if (job->work_result < 0)
+        log_warning("not forgotten job=%s stage=%s reason=\"%s\"", job->name,
+                    job->stage, job->work_error.message);
+    TAILQ_REMOVE(&jobs->forgotten, job, link);
+    parked_admit_all(jobs, job);
+    job_free(job);
 }
 
 /* Of those that are finished the newest are kept. */
 static void
 forget_oldest(struct jobs *jobs)
 {
-    struct job *job;
+    struct job *job, *oldest = NULL;
+    uint32_t n_finished = 0;
 
-    TAILQ_FOREACH (job, &jobs->past, link)
-        if (!job_is_unfinished(job))
-            break;
-    if (!job || jobs->n_past <= JOBS_PAST_MAX)
+    TAILQ_FOREACH (job, &jobs->past, link) {
+        if (job_is_unfinished(job))
+            continue;
+        oldest = oldest ? oldest : job;
+        n_finished++;
+    }
+    if (n_finished <= JOBS_PAST_MAX)
         return;
-    TAILQ_REMOVE(&jobs->past, job, link);
+    TAILQ_REMOVE(&jobs->past, oldest, link);
     jobs->n_past--;
-    if (job->has_journal)
-        drop_journal(job);
-    job_free(job);
+    if (!oldest->has_journal) {
+        job_free(oldest);
+        return;
+    }
+    oldest->state = JOB_PUBLISHING; /* whoever opens it waits */
+    TAILQ_INSERT_TAIL(&jobs->forgotten, oldest, link);
+    submit(oldest, run_forget, after_forget);
 }
 
-static void
-remember(struct jobs *jobs, struct job *job)
+void
+jobs_remember(struct jobs *jobs, struct job *job)
 {
     TAILQ_INSERT_TAIL(&jobs->past, job, link);
     jobs->n_past++;
     forget_oldest(jobs);
-}
-
-static void
-forget(struct jobs *jobs, struct job *job)
-{
-    TAILQ_REMOVE(&jobs->past, job, link);
-    jobs->n_past--;
 }
 
 static void
@@ -289,18 +271,23 @@ job_over(struct job *job, enum job_state state)
 
     job->state = state;
     job->is_revived = job->finalizing = false;
-    if (state == JOB_FAILED && !job->n_batches && !job->n_ended && job->has_journal)
-        drop_journal(job); /* nobody could even open it */
+    job->tries_again = false;
     tell_outcome(job);
-    release(job);
+    job_release(job);
     if (!job_is_unfinished(job))
         policies_done(&job->policies);
-    TAILQ_REMOVE(&jobs->live, job, link);
-    jobs->n_live--;
-    remember(jobs, job);
+    leave(job);
+    jobs_remember(jobs, job);
     parked_admit_all(jobs, job);
-    if (jobs->n_live == 0 && jobs->on_idle)
-        jobs->on_idle(jobs->data);
+    check_idle(jobs);
+}
+
+/* Nobody could even open it. */
+static bool
+is_stillborn(const struct job *job)
+{
+    return job->doom == JOB_FAILED && !job->is_revived && !job->n_batches &&
+           !job->n_ended;
 }
 
 /* The last thing on a worker: publish where that is still possible, and let go. */
@@ -317,6 +304,8 @@ run_last(uv_work_t *work)
     if (job->doom != JOB_OPEN && !job->was_live && job->journal.fd >= 0)
         recovery_rest(job);
     publish_close(job);
+    if (job->has_journal && is_stillborn(job))
+        recovery_drop(job, NULL); /* else it is there to be discarded */
 }
 
 static void
@@ -336,12 +325,67 @@ after_last(uv_work_t *work, int status)
         job_over(job, job->work_result < 0 ? JOB_FAILED : JOB_PUBLISHED);
 }
 
+static void
+run_discard(uv_work_t *work)
+{
+    struct job *job = work->data;
+
+    if (job->ranks)
+        publish_close(job);
+    job->work_result = recovery_discard(job, &job->work_error);
+}
+
+static void
+after_discard(uv_work_t *work, int status)
+{
+    struct job *job = work->data;
+    struct jobs *jobs = job->jobs;
+
+    (void)status;
+    leave(job);
+    job_release(job);
+    job->state = job->doom;
+    job->discarding = false;
+    if (job->work_result < 0) {
+        reply_error(&job->requester, &job->work_error, NULL);
+        jobs_remember(jobs, job);
+    } else {
+        log_info("discarded job=%s stage=%s", job->name, job->stage);
+        reply_empty(&job->requester);
+    }
+    parked_admit_all(jobs, job);
+    if (job->work_result == 0)
+        job_free(job);
+    check_idle(jobs);
+}
+
+void
+job_discard(struct job *job)
+{
+    if (job->state != JOB_OPEN) {
+        enliven(job); /* so that nobody opens it */
+        job->doom = job->state;
+        job->state = JOB_PUBLISHING;
+        submit(job, run_discard, after_discard);
+        return;
+    }
+    lighter_fail(&job->error, LIGHTER_E_STATE, "job '%s' was discarded", job->name);
+    job_answer_waiting(job, &job->error);
+    job->doom = JOB_ABORTED;
+    job->discarding = true;
+    job_finish(job);
+}
+
 void
 job_finish(struct job *job)
 {
     job->state = JOB_PUBLISHING;
     job->was_live = job->jobs->stopping;
-    if (!job->sync) /* else that calls again */
+    if (job->sync)
+        return; /* that calls again */
+    if (job->discarding)
+        submit(job, run_discard, after_discard);
+    else
         submit(job, run_last, after_last);
 }
 
@@ -374,12 +418,20 @@ prepare_new(struct job *job, struct lighter_error *err)
     return r < 0 ? r : policies_open(&job->policies, err);
 }
 
+bool
+job_is_whole(const struct job *job)
+{
+    return job->is_complete || job->n_ended == job->world_size;
+}
+
 static int
 prepare_revived(struct job *job, struct lighter_error *err)
 {
     int r = recovery_resume(job, err);
 
-    return r < 0 ? r : recovery_open_shards(job, job->finalizing, err);
+    if (r == 0)
+        r = recovery_open_shards(job, job->finalizing || job->is_complete, err);
+    return r < 0 ? r : policies_open(&job->policies, err);
 }
 
 static void
@@ -389,20 +441,33 @@ run_prepare(uv_work_t *work)
 
     job->work_result = job->is_revived ? prepare_revived(job, &job->work_error)
                                        : prepare_new(job, &job->work_error);
-    if (job->work_result < 0)
-        publish_close(job);
+    if (job->work_result == 0)
+        return;
+    publish_close(job);
+    if (!job->is_revived && job->has_journal)
+        recovery_drop(job, NULL);
 }
 
-/* A job that could not begin leaves nothing; one that could not go on stays as it is.
- */
+/* One that could not begin is forgotten; one that could not go on stays as it is. */
 static void
 not_prepared(struct job *job)
 {
     job->error = job->work_error;
-    if (!job->is_revived && job->has_journal)
-        drop_journal(job);
     parked_refuse_all(job);
     job_over(job, job->is_revived ? JOB_INTERRUPTED : JOB_FAILED);
+}
+
+/* Where the new job has not even got its journal, the old one is still there. */
+static void
+settle_replaced(struct job *job)
+{
+    struct job *replaced = job->replaced;
+
+    job->replaced = NULL;
+    if (replaced && job->id)
+        job_free(replaced);
+    else if (replaced)
+        jobs_remember(job->jobs, replaced);
 }
 
 static void
@@ -411,40 +476,81 @@ after_prepare(uv_work_t *work, int status)
     struct job *job = work->data;
 
     (void)status;
-    if (job->replaced)
-        job_free(job->replaced);
-    job->replaced = NULL;
+    settle_replaced(job);
     if (job->work_result < 0) {
         not_prepared(job);
         return;
     }
     job->state = JOB_OPEN;
     job->synced_bytes = job->n_bytes;
+    if (job->finalizing || job_is_whole(job)) {
+        job_finish(job); /* no more batches: who has come meanwhile waits for that */
+        return;
+    }
     parked_admit_all(job->jobs, job);
     job_settle(job); /* whoever wanted it may have gone meanwhile */
 }
 
-static struct job *
-find(struct job_list *list, const char *name, const char *stage)
+bool
+job_is_called(const struct job *job, const char *name, const char *stage)
 {
-    struct job *job;
-
-    TAILQ_FOREACH_REVERSE (job, list, job_list, link)
-        if (strcmp(job->name, name) == 0 && (!stage || strcmp(job->stage, stage) == 0))
-            return job;
-    return NULL;
+    return strcmp(job->name, name) == 0 && (!stage || strcmp(job->stage, stage) == 0);
 }
 
 struct job *
 jobs_find_live(struct jobs *jobs, const char *name, const char *stage)
 {
-    return find(&jobs->live, name, stage);
+    struct job *job;
+
+    TAILQ_FOREACH_REVERSE (job, &jobs->live, job_list, link)
+        if (job_is_called(job, name, stage))
+            return job;
+    return NULL;
+}
+
+struct job *
+jobs_find_forgotten(struct jobs *jobs, const char *name, const char *stage)
+{
+    struct job *job;
+
+    TAILQ_FOREACH (job, &jobs->forgotten, link)
+        if (job_is_called(job, name, stage))
+            return job;
+    return NULL;
 }
 
 struct job *
 jobs_find_past(struct jobs *jobs, const char *name, const char *stage)
 {
-    return find(&jobs->past, name, stage);
+    struct job *job;
+
+    TAILQ_FOREACH_REVERSE (job, &jobs->past, job_list, link)
+        if (job->has_journal && job_is_called(job, name, stage))
+            return job;
+    return NULL;
+}
+
+static const struct job *
+find_published(const struct job_list *list, const char *name, const char *stage,
+               uint64_t id)
+{
+    const struct job *job;
+
+    TAILQ_FOREACH (job, list, link)
+        if (job_is_called(job, name, stage) &&
+            (job->published_before == id ||
+             (job->state == JOB_PUBLISHED && job->id == id)))
+            return job;
+    return NULL;
+}
+
+const struct job *
+jobs_find_published(const struct jobs *jobs, const char *name, const char *stage,
+                    uint64_t id)
+{
+    const struct job *job = find_published(&jobs->past, name, stage, id);
+
+    return job ? job : find_published(&jobs->live, name, stage, id);
 }
 
 static bool
@@ -510,21 +616,15 @@ replace(struct jobs *jobs, struct job *job)
         return;
     if (!job_is_unfinished(past)) {
         past->has_journal = false;
+        job->published_before = past->state == JOB_PUBLISHED ? past->id : 0;
         return;
     }
     if (past->n_batches && asprintf(&job->warning, "%s. What it left is replaced.",
                                     past->error.message) < 0)
         job->warning = NULL;
-    forget(jobs, past);
+    TAILQ_REMOVE(&jobs->past, past, link);
+    jobs->n_past--;
     job->replaced = past;
-}
-
-static void
-enliven(struct jobs *jobs, struct job *job)
-{
-    TAILQ_INSERT_TAIL(&jobs->live, job, link);
-    jobs->n_live++;
-    submit(job, run_prepare, after_prepare);
 }
 
 int
@@ -542,13 +642,16 @@ jobs_create(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
     if (!job)
         return -ENOMEM;
     replace(jobs, job);
-    enliven(jobs, job);
+    TAILQ_INSERT_TAIL(&jobs->live, job, link);
+    jobs->n_live++;
+    submit(job, run_prepare, after_prepare);
     *ret_job = job;
     return 0;
 }
 
 int
-jobs_revive(struct jobs *jobs, struct job *job, struct lighter_error *err)
+jobs_revive(struct jobs *jobs, struct job *job, bool finalizing,
+            struct lighter_error *err)
 {
     int r = check_room(jobs, err);
 
@@ -558,97 +661,15 @@ jobs_revive(struct jobs *jobs, struct job *job, struct lighter_error *err)
         r = make_ranks(job, err);
     if (r < 0)
         return r;
-    forget(jobs, job);
+    enliven(job);
     job->state = JOB_PREPARING;
     job->doom = JOB_OPEN;
     job->error.code = LIGHTER_OK;
     job->n_lost = job->n_ended = 0;
     job->is_revived = true;
-    enliven(jobs, job);
+    job->finalizing = finalizing;
+    submit(job, run_prepare, after_prepare);
     return 0;
-}
-
-/* ---- what earlier daemons left ---- */
-
-struct loading {
-    struct jobs *jobs;
-    const struct registry *registry;
-};
-
-static int
-load_job(struct loading *loading, const char *name, struct job **ret_job,
-         struct lighter_error *err)
-{
-    struct job_spec spec;
-    struct message message;
-    struct job *job;
-    uint64_t id;
-    int r = recovery_peek(loading->jobs->state, name, &message, &id, err);
-
-    if (r < 0)
-        return r;
-    r = job_spec_init(&spec, loading->registry, &message, err);
-    message_done(&message);
-    if (r < 0)
-        return r;
-    job = job_new(loading->jobs, &spec, err);
-    job_spec_done(&spec);
-    if (!job)
-        return -ENOMEM;
-    job->id = id;
-    job->has_journal = true;
-    r = recovery_read(job, err);
-    if (r < 0)
-        job_free(job);
-    else
-        *ret_job = job;
-    return r;
-}
-
-/* One that every rank has ended, or that was being shown, needs nobody any more. */
-static void
-go_on_alone(struct job *job)
-{
-    struct lighter_error err = LIGHTER_ERROR_INIT;
-
-    job->finalizing = true;
-    if (jobs_revive(job->jobs, job, &err) < 0)
-        log_error("not published job=%s stage=%s reason=\"%s\"", job->name, job->stage,
-                  err.message);
-}
-
-static int
-load(void *data, const char *name, struct lighter_error *err)
-{
-    struct loading *loading = data;
-    struct job *job;
-    bool is_ready;
-
-    if (load_job(loading, name, &job, err) < 0) {
-        log_error("left alone journal=%s reason=\"%s\"", name, err->message);
-        return 0;
-    }
-    is_ready = job->is_complete || (job->world_size && job->n_ended == job->world_size);
-    job->state = job->is_published ? JOB_PUBLISHED : JOB_INTERRUPTED;
-    if (!job->is_published)
-        lighter_fail(&job->error, LIGHTER_E_STATE,
-                     "job '%s' is not published: the daemon ended before; what was "
-                     "written stays aside",
-                     job->name);
-    release(job);
-    remember(loading->jobs, job);
-    if (!job->is_published && is_ready)
-        go_on_alone(job);
-    return 0;
-}
-
-int
-jobs_load(struct jobs *jobs, const struct registry *registry, struct lighter_error *err)
-{
-    struct loading loading = {jobs, registry};
-
-    jobs->loaded_at = uv_now(jobs->loop);
-    return state_each(jobs->state, load, &loading, err);
 }
 
 /* ---- what people ask of a job ---- */
@@ -689,93 +710,4 @@ jobs_ask(struct jobs *jobs, const char *name, const struct lighter_strings *patt
     if (r == 0)
         *ret_n_matched = n_matched;
     return r;
-}
-
-/* An unfinished job of that name that nobody is connected to. */
-static int
-find_unfinished(struct jobs *jobs, const char *name, const char *stage,
-                struct job **ret_job, struct lighter_error *err)
-{
-    const struct job *live = jobs_find_live(jobs, name, stage);
-    struct job *job;
-
-    if (live)
-        return lighter_fail(err, LIGHTER_E_STATE,
-                            "job '%s' (%s) is live: %u of its ranks are connected",
-                            name, live->stage, live->n_connected);
-    TAILQ_FOREACH_REVERSE (job, &jobs->past, job_list, link)
-        if (strcmp(job->name, name) == 0 &&
-            (!stage || strcmp(job->stage, stage) == 0) && job_is_unfinished(job)) {
-            *ret_job = job;
-            return 0;
-        }
-    return lighter_fail(err, LIGHTER_E_STATE, "there is no unfinished job '%s'", name);
-}
-
-int
-jobs_finalize(struct jobs *jobs, const char *name, const char *stage,
-              struct reply *reply, struct lighter_error *err)
-{
-    struct job *job;
-    int r = find_unfinished(jobs, name, stage, &job, err);
-
-    if (r < 0)
-        return r;
-    job->finalizing = true;
-    r = jobs_revive(jobs, job, err);
-    if (r == 0)
-        job->requester = reply_take(reply);
-    return r;
-}
-
-static void
-run_discard(uv_work_t *work)
-{
-    struct job *job = work->data;
-
-    job->work_result = recovery_discard(job, &job->work_error);
-}
-
-static void
-after_discard(uv_work_t *work, int status)
-{
-    struct job *job = work->data;
-    struct jobs *jobs = job->jobs;
-
-    (void)status;
-    TAILQ_REMOVE(&jobs->live, job, link);
-    jobs->n_live--;
-    if (job->work_result < 0) {
-        reply_error(&job->requester, &job->work_error, NULL);
-        job->state = JOB_INTERRUPTED;
-        remember(jobs, job);
-    } else {
-        log_info("discarded job=%s stage=%s", job->name, job->stage);
-        reply_empty(&job->requester);
-        job->has_journal = false;
-    }
-    parked_admit_all(jobs, job);
-    if (!job->has_journal)
-        job_free(job);
-    if (jobs->n_live == 0 && jobs->on_idle)
-        jobs->on_idle(jobs->data);
-}
-
-/* Meanwhile it is live, so that nobody opens it. */
-int
-jobs_discard(struct jobs *jobs, const char *name, const char *stage,
-             struct reply *reply, struct lighter_error *err)
-{
-    struct job *job;
-    int r = find_unfinished(jobs, name, stage, &job, err);
-
-    if (r < 0)
-        return r;
-    forget(jobs, job);
-    job->state = JOB_PUBLISHING;
-    job->requester = reply_take(reply);
-    TAILQ_INSERT_TAIL(&jobs->live, job, link);
-    jobs->n_live++;
-    submit(job, run_discard, after_discard);
-    return 0;
 }

@@ -147,14 +147,9 @@ journal_append(struct journal *journal, const struct journal_record *record,
 }
 
 uint64_t
-journal_size(struct journal *journal)
+journal_size(const struct journal *journal)
 {
-    uint64_t size;
-
-    pthread_mutex_lock(&journal->lock);
-    size = journal->size;
-    pthread_mutex_unlock(&journal->lock);
-    return size;
+    return journal->size;
 }
 
 int
@@ -226,10 +221,12 @@ journal_open(struct journal *journal, int directory, const char *name,
 {
     struct stat status;
 
+    journal->broken = false; /* reading tells where it ends */
     journal->fd = openat(directory, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     if (journal->fd < 0 || fstat(journal->fd, &status) < 0)
         return lighter_fail_os(err, errno, "open the journal '%s'", name);
     journal->size = (uint64_t)status.st_size;
+    journal->broken = false; /* it is read again: where it ends will be known */
     return 0;
 }
 

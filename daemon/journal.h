@@ -22,7 +22,8 @@
 
 /* Numbers are never used again for something else. */
 enum journal_kind {
-    JOURNAL_JOB = 1,       /* the first. seq: the job's id; text: the body of the `open`
+    JOURNAL_JOB = 1,       /* the first. seq: the job's id; size: that of the one before
+                              it, where that was published; text: the body of the `open`
                               request that made it */
     JOURNAL_PLACE = 2,     /* writer: its output lies on a disk that is mounted like
                               this. seq: the mount, size: the device, batch_idx: the
@@ -54,9 +55,9 @@ struct journal_record {
 };
 
 struct journal {
-    int fd;        /* -1: there is none */
-    uint64_t size; /* bytes of whole records */
-    bool broken;   /* its end is not known any more: nothing is appended */
+    int fd;                /* -1: there is none */
+    _Atomic uint64_t size; /* bytes of whole records */
+    bool broken;           /* its end is not known any more: nothing is appended */
     pthread_mutex_t lock;
 };
 
@@ -96,8 +97,8 @@ int journal_read(struct journal *journal, uint64_t limit, journal_visit *visit,
 int journal_append(struct journal *journal, const struct journal_record *record,
                    struct lighter_error *err);
 
-/* Bytes of whole records, for a JOURNAL_DURABLE. Any worker. */
-uint64_t journal_size(struct journal *journal);
+/* Bytes of whole records, for a JOURNAL_DURABLE. Any thread; it does not wait. */
+uint64_t journal_size(const struct journal *journal);
 
 /* All that was appended is on the disk now. A failure is final. Return: 0; -errno. */
 int journal_sync(struct journal *journal, struct lighter_error *err);

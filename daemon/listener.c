@@ -56,7 +56,8 @@ bind_and_listen(struct listener *listener, struct lighter_error *err)
         return lighter_fail_os(err, errno, "make a socket");
     if (unlink(path) < 0 && errno != ENOENT) /* we hold the lock: it is a dead one's */
         return lighter_fail_os(err, errno, "remove the old socket '%s'", path);
-    mask = umask(0177); /* never visible with another mode */
+    mask =
+        umask(visitors_any(listener->visitors) ? 0111 : 0177); /* at no time another */
     r = bind(listener->fd, (const struct sockaddr *)&listener->address,
              sizeof listener->address);
     umask(mask);
@@ -69,12 +70,15 @@ bind_and_listen(struct listener *listener, struct lighter_error *err)
 
 int
 listener_init(struct listener *listener, const struct sockaddr_un *address,
-              struct lighter_error *err)
+              const struct visitors *visitors, struct lighter_error *err)
 {
     int r;
 
-    *listener =
-        (struct listener){.address = *address, .fd = -1, .lock_fd = -1, .spare_fd = -1};
+    *listener = (struct listener){.address = *address,
+                                  .fd = -1,
+                                  .lock_fd = -1,
+                                  .spare_fd = -1,
+                                  .visitors = visitors};
     make_directory(address);
     r = lock(listener, err);
     if (r == 0)
@@ -87,17 +91,37 @@ listener_init(struct listener *listener, const struct sockaddr_un *address,
 }
 
 static bool
-may_come_in(int fd)
+is_listening(int fd)
 {
-    struct ucred peer;
-    socklen_t size = sizeof peer;
+    int value = 0;
+    socklen_t size = sizeof value;
 
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-        return false;
-    if (peer.uid == geteuid() || peer.uid == 0)
-        return true;
-    log_warning("refused a client uid=%u pid=%d", (unsigned)peer.uid, (int)peer.pid);
-    return false;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &size) == 0 && value;
+}
+
+int
+listener_adopt(struct listener *listener, int fd, const struct visitors *visitors,
+               struct lighter_error *err)
+{
+    socklen_t size = sizeof listener->address;
+
+    *listener = (struct listener){.fd = fd,
+                                  .lock_fd = -1,
+                                  .spare_fd = -1,
+                                  .is_passed = true,
+                                  .visitors = visitors};
+    if (!is_listening(fd) ||
+        getsockname(fd, (struct sockaddr *)&listener->address, &size) < 0 ||
+        listener->address.sun_family != AF_UNIX || !*listener->address.sun_path) {
+        listener_done(listener);
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "what the service manager passed is no Unix socket with a "
+                            "name that listens");
+    }
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return 0;
 }
 
 /* Out of descriptors: the client is let in and out at once, so that it does not wait
@@ -129,7 +153,7 @@ on_readable(uv_poll_t *poll, int status, int events)
             turn_away(listener);
         if (fd < 0)
             return;
-        if (may_come_in(fd))
+        if (visitors_admit(listener->visitors, fd))
             listener->on_accept(listener->data, fd);
         else
             close(fd);
@@ -160,7 +184,8 @@ listener_stop(struct listener *listener)
         return;
     listener->watching = false;
     /* the name first: who connects from now on is refused and not left waiting */
-    unlink(listener->address.sun_path);
+    if (!listener->is_passed)
+        unlink(listener->address.sun_path);
     uv_close((uv_handle_t *)&listener->poll, NULL);
 }
 

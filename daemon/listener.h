@@ -7,6 +7,8 @@
 #ifndef DAEMON_LISTENER_H
 #define DAEMON_LISTENER_H
 
+#include "daemon/visitors.h"
+
 #include <lighter/error.h>
 
 #include <stdbool.h>
@@ -18,28 +20,36 @@ enum { LISTENER_TAKEN = 1 };
 struct listener {
     struct sockaddr_un address;
     int fd, lock_fd; /* -1: none */
+    bool is_passed;  /* the socket and its name are the service manager's */
     int spare_fd;    /* given up to refuse a client when descriptors have run out */
     uv_poll_t poll;
     bool watching;
+    const struct visitors *visitors;       /* borrowed */
     void (*on_accept)(void *data, int fd); /* takes the descriptor */
     void *data;
 };
 
-/* Lock, bind and listen, mode 0600; the directory is made where it is not there (0700).
+/* Lock, bind and listen; the directory is made where it is not there (0700). The socket
+ * has the mode 0600, or 0666 where there are visitors: they are looked at as they come.
  * Return: 0; LISTENER_TAKEN, and `err` names the socket; -errno.
  */
 int listener_init(struct listener *listener, const struct sockaddr_un *address,
-                  struct lighter_error *err);
+                  const struct visitors *visitors, struct lighter_error *err);
 
-/* Begin to accept. on_accept gets a non-blocking descriptor of a peer that may come in:
- * the same user, or root.
+/* The same with a socket that listens already. Takes `fd`.
+ * Return: 0; -EINVAL where it is no such socket; -errno.
+ */
+int listener_adopt(struct listener *listener, int fd, const struct visitors *visitors,
+                   struct lighter_error *err);
+
+/* Begin to accept. on_accept gets a non-blocking descriptor of a peer that may come in.
  */
 int listener_start(struct listener *listener, uv_loop_t *loop,
                    void (*on_accept)(void *data, int fd), void *data,
                    struct lighter_error *err);
 
-/* Nobody comes in any more; the name is removed. The lock is kept until
- * listener_done(), which may be called when the loop has ended.
+/* Nobody comes in any more; the name is removed where it is ours. The lock is kept
+ * until listener_done(), which may be called when the loop has ended.
  */
 void listener_stop(struct listener *listener);
 void listener_done(struct listener *listener);

@@ -8,9 +8,10 @@ liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/backgroun
 	daemon/path.c daemon/path.h daemon/peer.c daemon/peer.h daemon/policy.c daemon/policy.h daemon/publish.c \
 	daemon/publish.h daemon/quota.h daemon/receive.c daemon/receive.h daemon/recovery.c daemon/recovery.h daemon/registry.c \
 	daemon/registry.h \
-	daemon/session.c daemon/session.h daemon/settings.c daemon/settings.h daemon/sink.c \
+	daemon/service.c daemon/service.h daemon/session.c daemon/session.h daemon/settings.c daemon/settings.h daemon/sink.c \
 	daemon/sink.h daemon/spec.c daemon/spec.h daemon/state.c daemon/state.h daemon/storage.c daemon/storage.h daemon/stream.c daemon/stream.h \
-	daemon/table.c daemon/table.h daemon/writer.c daemon/writer.h
+	daemon/table.c daemon/table.h daemon/unfinished.c daemon/visitors.c daemon/visitors.h \
+	daemon/watch.c daemon/writer.c daemon/writer.h
 liblighterd_la_CPPFLAGS = $(AM_CPPFLAGS) $(UV_CFLAGS) $(MSGPACK_CFLAGS) $(JANSSON_CFLAGS) \
 	$(XXHASH_CFLAGS) 	-DLIGHTERD_PLUGIN_DIR='"$(plugindir)"'
 liblighterd_la_LIBADD = libwire.la $(UV_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) -ldl

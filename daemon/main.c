@@ -50,7 +50,7 @@ detach(const struct daemon *daemon, int ready_fd, struct lighter_error *err)
 }
 
 static int
-serve(const struct settings *settings)
+serve(struct settings *settings)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
     static struct daemon daemon;

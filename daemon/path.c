@@ -54,8 +54,10 @@ path_list(int fd)
     DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 
     if (!dir && copy >= 0) {
+        int errnum = errno;
+
         close(copy);
-        errno = ENOMEM;
+        errno = errnum;
     }
     return dir;
 }
@@ -64,6 +66,19 @@ bool
 path_is_dot(const char *name)
 {
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+const struct dirent *
+path_next(DIR *dir, int *ret_r)
+{
+    const struct dirent *entry;
+
+    do {
+        errno = 0;
+        entry = readdir(dir);
+    } while (entry && path_is_dot(entry->d_name));
+    *ret_r = entry ? 0 : -errno;
+    return entry;
 }
 
 static int
@@ -82,6 +97,8 @@ check_name(const char *name, size_t size, size_t suffix_size, struct lighter_err
         return lighter_fail(err, LIGHTER_E_VALUE, "an empty name");
     if (!utf8_printable(name, size))
         return lighter_fail(err, LIGHTER_E_VALUE, "a name with control characters");
+    if (size + suffix_size >= PATH_MAX)
+        return refuse_name(err, name, size, "is longer than a path can be");
     if (name[0] == '/')
         return refuse_name(err, name, size,
                            "is absolute; it must stay in the directory");
@@ -121,6 +138,69 @@ path_enter(int fd, const char *folder, int *ret_fd, struct lighter_error *err)
     return 0;
 }
 
+/* Bytes of `root` (size bytes) where `path` is it or lies below it, else 0. */
+static size_t
+match_root(const char *root, size_t size, const char *path)
+{
+    while (size > 1 && root[size - 1] == '/')
+        size--;
+    if (strncmp(path, root, size) != 0)
+        return 0;
+    return size == 1 || path[size] == '/' || path[size] == '\0' ? size : 0;
+}
+
+/* The root that `path` lies below, and where the rest of the path begins. */
+static const char *
+find_root(const char *roots, const char *path, char root[PATH_MAX])
+{
+    for (const char *next, *at = roots; *at; at = next) {
+        size_t size = strcspn(at, ":"), matched = match_root(at, size, path);
+
+        next = at + size + (at[size] == ':');
+        if (!matched || matched >= PATH_MAX)
+            continue;
+        memcpy(root, at, matched);
+        root[matched] = '\0';
+        return path + matched;
+    }
+    return NULL;
+}
+
+int
+path_make_below(const char *roots, const char *path, int *ret_fd,
+                struct lighter_error *err)
+{
+    char root[PATH_MAX], leaf[PATH_LEAF_SIZE];
+    const char *rest;
+    size_t size;
+    int fd, inner, r;
+
+    if (!roots)
+        return path_make_directory(path, ret_fd, err);
+    rest = find_root(roots, path, root);
+    if (!rest)
+        return lighter_fail_os(err, EACCES, "'%s' is not below '%s' (output_roots)",
+                               path, roots);
+    fd = open(root, DIRECTORY_FLAGS);
+    if (fd < 0)
+        return lighter_fail_os(err, errno, "open the output root '%s'", root);
+    rest += strspn(rest, "/");
+    size = strlen(rest);
+    while (size && rest[size - 1] == '/')
+        size--;
+    if (!size) {
+        *ret_fd = fd;
+        return 0;
+    }
+    r = path_walk(fd, rest, size, "", &inner, leaf, err);
+    close(fd);
+    if (r < 0)
+        return error_wrap(err, r, "'%s'", path);
+    r = path_enter(inner, leaf, ret_fd, err);
+    close(inner);
+    return r < 0 ? error_wrap(err, r, "'%s'", path) : 0;
+}
+
 int
 path_walk(int fd, const char *name, size_t size, const char *suffix, int *ret_fd,
           char ret_leaf[PATH_LEAF_SIZE], struct lighter_error *err)
@@ -157,13 +237,12 @@ path_walk(int fd, const char *name, size_t size, const char *suffix, int *ret_fd
 static int
 remove_contents(DIR *dir, struct lighter_error *err)
 {
-    struct dirent *entry;
-    int r = 0;
+    const struct dirent *entry;
+    int r = 0, end = 0;
 
-    while (r == 0 && (entry = readdir(dir)))
-        if (!path_is_dot(entry->d_name))
-            r = path_remove_tree(dirfd(dir), entry->d_name, err);
-    return r;
+    while (r == 0 && (entry = path_next(dir, &end)))
+        r = path_remove_tree(dirfd(dir), entry->d_name, err);
+    return end < 0 ? lighter_fail_os(err, -end, "read a directory") : r;
 }
 
 int

@@ -24,6 +24,13 @@
  */
 int path_make_directory(const char *path, int *ret_fd, struct lighter_error *err);
 
+/* The same, but only below one of `roots` (absolute, with ':' between them; NULL: as
+ * above). A root may lie behind links; below it there are none, and no "..".
+ * Return: 0, and the caller owns *ret_fd; -EACCES; -errno.
+ */
+int path_make_below(const char *roots, const char *path, int *ret_fd,
+                    struct lighter_error *err);
+
 /* Open the sub-folder `folder` (one component) of `fd`, made where it is not there.
  * Return: 0, and the caller owns *ret_fd; -ENOTDIR, -ELOOP where it is a link; -errno.
  */
@@ -34,6 +41,11 @@ int path_enter(int fd, const char *folder, int *ret_fd, struct lighter_error *er
  */
 DIR *path_list(int fd);
 bool path_is_dot(const char *name); /* "." or ".." */
+
+/* The next entry but "." and ".."; lent until the next call. NULL at the end, with
+ * *ret_r 0, or -errno where it cannot be read.
+ */
+const struct dirent *path_next(DIR *dir, int *ret_r);
 
 /* Walk `name` (size bytes, relative, '/' between components) below `fd`, making
  * sub-folders. *ret_fd is the last component's directory, owned by the caller (a

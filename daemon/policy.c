@@ -125,15 +125,20 @@ policies_open(struct policies *policies, struct lighter_error *err)
 {
     if (!policies->n_items)
         return 0;
-    policies->actions = malloc(policies->parameters.count + 1);
-    policies->scratch = malloc(policies->parameters.count + 1);
+    if (!policies->actions)
+        policies->actions = malloc(policies->parameters.count + 1);
+    if (!policies->scratch)
+        policies->scratch = malloc(policies->parameters.count + 1);
     if (!policies->actions || !policies->scratch)
         return fail_nomem(err);
     for (uint32_t i = 0; i < policies->n_items; i++) {
         struct policy *policy = &policies->items[i];
-        int r = policy->type->open(&policy->state, policy->options,
-                                   &policies->parameters, err);
+        int r;
 
+        if (policy->opened)
+            continue;
+        r = policy->type->open(&policy->state, policy->options, &policies->parameters,
+                               err);
         if (r < 0)
             return r;
         policy->opened = true;

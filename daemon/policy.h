@@ -44,7 +44,9 @@ int policies_init(struct policies *ret_policies, const struct registry *registry
                   const msgpack_object *params, struct lighter_error *err);
 void policies_done(struct policies *policies);
 
-/* Let the plugins match names. Return: 0; what a plugin's open gives. */
+/* Let the plugins match names, those that have not yet. Return: 0; what a plugin's open
+ * gives.
+ */
 int policies_open(struct policies *policies, struct lighter_error *err);
 
 /* What to do at this step. *ret_actions (one a parameter) is lent until the next call.

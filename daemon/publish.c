@@ -1,6 +1,7 @@
 /* publish.c - see publish.h. */
 #include "daemon/publish.h"
 
+#include "daemon/recovery.h"
 #include "util/error.h"
 
 static bool
@@ -71,6 +72,10 @@ publish_discard(struct job *job, uint32_t index, struct lighter_error *err)
     struct job_output *output = &job->outputs[index];
     int r = reopen_output(job, index, err);
 
+    if (r == -EISDIR)
+        r = 0; /* its final name is taken; what it left has other names */
+    else if (r == -ENOTDIR || r == -ELOOP)
+        return 0; /* its directory has made way for something else */
     if (r == 0)
         r = is_table(output) ? remove_shards(job, &output->table, err)
                              : files_discard(&output->files, err);
@@ -104,18 +109,31 @@ collect_shards(const struct job *job, uint32_t index, struct shard **shards)
 }
 
 static int
+join_output(struct job *job, uint32_t index, struct shard **shards,
+            struct lighter_error *err)
+{
+    uint32_t n_shards = collect_shards(job, index, shards);
+
+    if (!n_shards)
+        return lighter_fail(err, LIGHTER_E_STATE, "no rank has written any of it");
+    return table_join(shards, n_shards, err);
+}
+
+/* A sync that fails is final: the next one would say that all is well. */
+static int
 secure_output(struct job *job, uint32_t index, struct shard **shards,
               struct lighter_error *err)
 {
     struct job_output *output = &job->outputs[index];
-    uint32_t n_shards;
+    int r = is_table(output) ? join_output(job, index, shards, err) : 0;
 
-    if (!is_table(output))
-        return files_sync(&output->files, err);
-    n_shards = collect_shards(job, index, shards);
-    if (!n_shards)
-        return lighter_fail(err, LIGHTER_E_STATE, "no rank has written any of it");
-    return table_join(&output->table, shards, n_shards, err);
+    if (r < 0)
+        return r;
+    r = is_table(output) ? table_sync(&output->table, shards[0], err)
+                         : files_sync(&output->files, err);
+    if (r < 0)
+        recovery_distrust(job);
+    return r;
 }
 
 static int

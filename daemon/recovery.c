@@ -73,7 +73,7 @@ create_journal(struct job *job, struct journal_record *first, bool durable,
 int
 recovery_begin(struct job *job, struct lighter_error *err)
 {
-    struct journal_record first = {.kind = JOURNAL_JOB};
+    struct journal_record first = {.kind = JOURNAL_JOB, .size = job->published_before};
     int r = job->replaced ? discard_outputs(job->replaced, err) : 0;
 
     if (r < 0)
@@ -81,12 +81,14 @@ recovery_begin(struct job *job, struct lighter_error *err)
     job->id = random_id();
     r = create_journal(job, &first, true, err);
     job->has_journal = r == 0;
+    if (r < 0)
+        job->id = 0;
     return r;
 }
 
 /* ---- the disks ---- */
 
-/* A number for the boot that the machine is in. */
+/* A number for the boot that the machine is in; 0: it is not known. */
 static int64_t
 boot_id(void)
 {
@@ -143,6 +145,9 @@ struct reading {
     struct job *job;
     struct journal_record places[JOB_WRITERS_MAX]; /* the last of each output */
     uint64_t durable; /* what is recorded below is on the disk */
+    uint64_t end;     /* of the last record */
+    uint64_t
+        refused; /* where the first batch of which nothing was written is missing */
 };
 
 static int
@@ -256,23 +261,41 @@ add_written(struct job *job, struct stream_past *past,
     return add_names(&job->outputs[record->writer], record, err);
 }
 
+static bool
+is_of_a_refusal(const struct stream_past *past, const struct journal_record *record)
+{
+    return record->kind == JOURNAL_REFUSED ||
+           (record->kind == JOURNAL_WRITTEN && record->seq > past->seq + 1);
+}
+
 static int
 add_refusal(struct stream_past *past, const struct journal_record *record,
             struct lighter_error *err)
 {
-    struct refusal *refusals = reallocarray(past->refusals, past->n_refusals + 1,
-                                            sizeof *past->refusals),
-                   *new;
+    struct lighter_error why = LIGHTER_ERROR_INIT;
 
-    if (!refusals)
-        return fail_nomem(err);
-    past->refusals = refusals;
-    new = &past->refusals[past->n_refusals++];
-    *new = (struct refusal){.seq = record->seq};
-    memcpy(&new->error, record->text,
-           record->text_size < sizeof new->error ? record->text_size
-                                                 : sizeof new->error - 1);
+    memcpy(&why, record->text,
+           record->text_size < sizeof why ? record->text_size : sizeof why - 1);
     past->seq = record->seq;
+    if (stream_past_refuse(past, record->seq, record->seq, &why) < 0)
+        return fail_nomem(err);
+    return 0;
+}
+
+/* Batches come without gaps: of those that are not recorded nothing was written, not
+ * even why.
+ */
+static int
+add_gap(struct stream_past *past, uint64_t next, struct lighter_error *err)
+{
+    struct lighter_error why = LIGHTER_ERROR_INIT;
+
+    if (next <= past->seq + 1)
+        return 0;
+    lighter_fail(&why, LIGHTER_E_STATE,
+                 "the batch was not written; the reason could not be recorded");
+    if (stream_past_refuse(past, past->seq + 1, next - 1, &why) < 0)
+        return fail_nomem(err);
     return 0;
 }
 
@@ -283,6 +306,7 @@ visit_stream(struct reading *reading, const struct journal_record *record,
 {
     struct job *job = reading->job;
     struct stream_past *past;
+    int r;
 
     if (record->rank >= job->world_size || record->writer >= job->n_outputs)
         return lighter_fail(err, LIGHTER_E_PROTOCOL,
@@ -291,15 +315,19 @@ visit_stream(struct reading *reading, const struct journal_record *record,
     past = past_of(job, record);
     if (!past)
         return fail_nomem(err);
+    if (is_of_a_refusal(past, record) && reading->end < reading->refused)
+        reading->refused = reading->end;
     switch (record->kind) {
     case JOURNAL_SHARD:
         past->has_shard = true;
         past->header_size = past->n_bytes = record->size;
         return 0;
     case JOURNAL_WRITTEN:
-        return add_written(job, past, record, err);
+        r = add_gap(past, record->seq, err);
+        return r < 0 ? r : add_written(job, past, record, err);
     case JOURNAL_REFUSED:
-        return add_refusal(past, record, err);
+        r = add_gap(past, record->seq, err);
+        return r < 0 ? r : add_refusal(past, record, err);
     case JOURNAL_CRASHED:
         past->n_crashes = past->crashed_seq == record->seq ? past->n_crashes + 1 : 1;
         past->crashed_seq = record->seq;
@@ -311,14 +339,14 @@ visit_stream(struct reading *reading, const struct journal_record *record,
 }
 
 static int
-visit(void *data, const struct journal_record *record, uint64_t end,
-      struct lighter_error *err)
+visit_job(struct reading *reading, const struct journal_record *record, uint64_t end,
+          struct lighter_error *err)
 {
-    struct reading *reading = data;
-
     switch (record->kind) {
     case JOURNAL_JOB:
         reading->job->id = record->seq;
+        if (reading->job->published_before != record->size) /* the loop may look */
+            reading->job->published_before = record->size;
         reading->durable = end;
         return 0;
     case JOURNAL_PLACE:
@@ -352,6 +380,17 @@ visit(void *data, const struct journal_record *record, uint64_t end,
                         (int)record->kind);
 }
 
+static int
+visit(void *data, const struct journal_record *record, uint64_t end,
+      struct lighter_error *err)
+{
+    struct reading *reading = data;
+    int r = visit_job(reading, record, end, err);
+
+    reading->end = end;
+    return r;
+}
+
 static void
 forget(struct job *job)
 {
@@ -367,6 +406,8 @@ static int
 read_below(struct reading *reading, uint64_t limit, struct lighter_error *err)
 {
     forget(reading->job);
+    reading->end = reading->durable = 0;
+    reading->refused = UINT64_MAX;
     return journal_read(&reading->job->journal, limit, visit, reading, err);
 }
 
@@ -376,6 +417,7 @@ settle_rank(struct rank *rank)
 {
     uint32_t n_ended = 0;
 
+    rank->state = RANK_ABSENT;
     if (!rank->past)
         return;
     rank->seq = rank->past[0].seq;
@@ -434,7 +476,7 @@ is_undisturbed(const struct reading *reading)
 
         if (!then->kind)
             continue; /* it had not come to that: nothing was written */
-        if (find_place(&job->outputs[i], &now, NULL) < 0 ||
+        if (find_place(&job->outputs[i], &now, NULL) < 0 || now.batch_idx == 0 ||
             now.batch_idx != then->batch_idx || now.seq != then->seq ||
             now.size != then->size)
             return false;
@@ -450,29 +492,52 @@ copy_record(void *data, const struct journal_record *record, uint64_t end,
     return journal_append(data, record, err);
 }
 
-/* Only what was durable is believed: a journal of that alone takes the place of the one
- * that is open.
+/* What is durable must be there: else the disk is only away, and will come back. */
+static int
+check_durable(struct job *job, struct lighter_error *err)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; i < job->n_outputs && r == 0; i++) {
+        const struct job_output *output = &job->outputs[i];
+
+        if (output->n_names && output->files.staging_fd < 0)
+            r = lighter_fail(err, LIGHTER_E_STATE, "the staged files of '%s' are gone",
+                             output->writer.target);
+        for (uint32_t j = 0; j < job->world_size && r == 0; j++) {
+            const struct stream_past *past =
+                job->ranks[j].past ? &job->ranks[j].past[i] : NULL;
+
+            if (past && past->has_shard)
+                r = shard_check(&output->table, j, past->n_bytes, err);
+        }
+    }
+    return r;
+}
+
+/* Only what is recorded below `limit` counts: a journal of that alone takes the place
+ * of the one that is open.
  */
 static int
-cut_back(struct reading *reading, struct lighter_error *err)
+cut_back(struct reading *reading, uint64_t limit, struct lighter_error *err)
 {
+    uint64_t size = reading->durable < limit ? reading->durable : limit;
+    struct journal_record durable = {.kind = JOURNAL_DURABLE, .size = size};
     struct job *job = reading->job;
-    struct journal_record durable = {.kind = JOURNAL_DURABLE, .size = reading->durable};
     char name[NAME_MAX + 1];
     struct journal fresh;
     int r;
 
     journal_name(job, name);
-    log_warning("not all is there job=%s stage=%s reason=\"its disk was gone "
-                "meanwhile: only what was durable counts\"",
-                job->name, job->stage);
-    r = read_below(reading, durable.size, err);
+    r = read_below(reading, limit, err);
+    if (r == 0)
+        r = check_durable(job, err);
     if (r < 0)
         return r;
     journal_init(&fresh);
     r = journal_begin(&fresh, state_fd(job), name, err);
     if (r == 0)
-        r = journal_read(&job->journal, durable.size, copy_record, &fresh, err);
+        r = journal_read(&job->journal, limit, copy_record, &fresh, err);
     if (r == 0)
         r = journal_append(&fresh, &durable, err);
     if (r == 0)
@@ -482,7 +547,38 @@ cut_back(struct reading *reading, struct lighter_error *err)
     job->journal.size = fresh.size;
     fresh.fd = -1;
     journal_done(&fresh);
+    if (r == 0)
+        job->is_unsure = false;
     return r;
+}
+
+void
+recovery_distrust(struct job *job)
+{
+    struct journal_record nowhere = {.kind = JOURNAL_PLACE};
+
+    job->is_unsure = true;
+    /* for the next daemon: no disk is there. Where this fails as well, more is broken
+     */
+    journal_append(&job->journal, &nowhere, NULL);
+}
+
+/* How much of the journal counts. */
+static uint64_t
+find_limit(const struct reading *reading)
+{
+    const struct job *job = reading->job;
+    uint64_t limit = job->tries_again ? reading->refused : UINT64_MAX;
+
+    if (job->is_complete)
+        return UINT64_MAX;
+    if (reading->durable < limit && (job->is_unsure || !is_undisturbed(reading))) {
+        log_warning("not all is there job=%s stage=%s reason=\"its disk was gone "
+                    "meanwhile, or could not be synced: only what was durable counts\"",
+                    job->name, job->stage);
+        limit = reading->durable;
+    }
+    return limit;
 }
 
 static int
@@ -543,14 +639,25 @@ recovery_resume(struct job *job, struct lighter_error *err)
 {
     struct reading reading = {.job = job};
     int r = publish_reopen(job, err);
+    uint64_t limit;
+    bool was_whole;
 
     if (r == 0)
         r = open_journal(job, err);
     if (r == 0)
         r = read_below(&reading, UINT64_MAX, err);
-    if (r == 0 && !job->is_complete && !is_undisturbed(&reading))
-        r = cut_back(&reading, err);
     settle(job);
+    was_whole = job_is_whole(job);
+    limit = find_limit(&reading);
+    if (r == 0 && limit != UINT64_MAX) {
+        r = cut_back(&reading, limit, err);
+        settle(job);
+    }
+    if (r == 0 && job->finalizing && was_whole && !job_is_whole(job))
+        r = lighter_fail(err, LIGHTER_E_STATE,
+                         "job '%s' is not published: what was written last is lost; "
+                         "resume it, or discard it",
+                         job->name);
     if (r < 0 || job->is_complete)
         return r;
     r = prune_all(job, err);
@@ -569,7 +676,8 @@ open_rank_shards(struct rank *rank, struct lighter_error *err)
     for (uint32_t i = 0; i < job->n_outputs; i++)
         rank->streams[i] = (struct stream){.shard = {.fd = -1},
                                            .seq = rank->past[i].seq,
-                                           .n_samples = rank->past[i].n_samples};
+                                           .n_samples = rank->past[i].n_samples,
+                                           .n_bytes = rank->past[i].n_bytes};
     for (uint32_t i = 0; i < job->n_outputs && r == 0; i++) {
         const struct stream_past *past = &rank->past[i];
         struct table *table = &job->outputs[i].table;
@@ -610,17 +718,23 @@ recovery_rest(struct job *job)
 }
 
 int
-recovery_discard(struct job *job, struct lighter_error *err)
+recovery_drop(struct job *job, struct lighter_error *err)
 {
     char name[NAME_MAX + 1];
-    int r = discard_outputs(job, err);
 
-    if (r < 0)
-        return r;
     journal_name(job, name);
     if (unlinkat(state_fd(job), name, 0) < 0 && errno != ENOENT)
         return lighter_fail_os(err, errno, "remove the journal '%s'", name);
+    job->has_journal = false;
     return 0;
+}
+
+int
+recovery_discard(struct job *job, struct lighter_error *err)
+{
+    int r = discard_outputs(job, err);
+
+    return r < 0 ? r : recovery_drop(job, err);
 }
 
 int

@@ -48,8 +48,17 @@ int recovery_open_shards(struct job *job, bool all, struct lighter_error *err);
 /* Its ranks have gone, and not because the daemon ends. */
 void recovery_rest(struct job *job);
 
+/* What was written since the last JOURNAL_DURABLE may not be on the disk, though it can
+ * be read: a sync of it has failed, and another one would not say so again. On a
+ * worker.
+ */
+void recovery_distrust(struct job *job);
+
 /* Remove all that an unfinished job left, and its journal. Return: 0; -errno. */
 int recovery_discard(struct job *job, struct lighter_error *err);
+
+/* Its journal alone. Return: 0; -errno. */
+int recovery_drop(struct job *job, struct lighter_error *err);
 
 /* It is published: the journal says no more than that. Return: 0; -errno. */
 int recovery_finish(struct job *job, struct lighter_error *err);

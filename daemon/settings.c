@@ -24,46 +24,54 @@ struct setting {
     enum setting_type type;
     size_t offset;
     int64_t min, max;
+    bool stays; /* for the daemon's life */
     const char *help;
 };
 
 #define AT(field) offsetof(struct settings, field)
 
 static const struct setting table[] = {
-    {"socket", "socket", "PATH", TEXT, AT(socket), 0, 0,
+    {"socket", "socket", "PATH", TEXT, AT(socket), 0, 0, true,
      "listen here (else $LIGHTERD_SOCKET, else\n"
      "$XDG_RUNTIME_DIR/lighterd/lighterd.sock, ...)"},
-    {"plugin_dir", "plugin-dir", "DIR", TEXT, AT(plugin_dir), 0, 0,
+    {"plugin_dir", "plugin-dir", "DIR", TEXT, AT(plugin_dir), 0, 0, true,
      "load the plugins (*.so) of DIR"},
-    {"state_dir", "state-dir", "DIR", TEXT, AT(state_dir), 0, 0,
+    {"state_dir", "state-dir", "DIR", TEXT, AT(state_dir), 0, 0, true,
      "remember unfinished jobs below DIR (else\n"
      "$XDG_STATE_HOME/lighterd, ...)"},
-    {"log_level", "log-level", "LEVEL", TEXT, AT(log_level), 0, 0,
+    {"output_roots", "output-roots", "DIRS", TEXT, AT(output_roots), 0, 0, true,
+     "write only below these directories (with ':' between\nthem)"},
+    {"allow_users", "allow-users", "NAMES", TEXT, AT(allow_users), 0, 0, true,
+     "let these users in too (with ',' between them);\nneeds output_roots"},
+    {"allow_groups", "allow-groups", "NAMES", TEXT, AT(allow_groups), 0, 0, true,
+     "let the members of these groups in too"},
+    {"log_level", "log-level", "LEVEL", TEXT, AT(log_level), 0, 0, false,
      "error, warning, info or debug"},
-    {"threads", "threads", "N", NUMBER, AT(threads), 0, 256,
+    {"threads", "threads", "N", NUMBER, AT(threads), 0, 256, true,
      "workers; 0 is one a processor"},
-    {"idle_exit", "idle-exit", "SECONDS", NUMBER, AT(idle_exit_s), 0, 1 << 30,
+    {"idle_exit", "idle-exit", "SECONDS", NUMBER, AT(idle_exit_s), 0, 1 << 30, false,
      "end after so long without clients and jobs;\n0 is never"},
-    {"drain", "drain", "SECONDS", NUMBER, AT(drain_s), 0, 1 << 30,
+    {"drain", "drain", "SECONDS", NUMBER, AT(drain_s), 0, 1 << 30, false,
      "how long batches may take to be written when the\ndaemon ends"},
     {"sync_interval", "sync-interval", "SECONDS", NUMBER, AT(sync_interval_s), 0,
-     1 << 30, "bring what is written to the disk every so often;\n0 is at the end"},
-    {"sync_bytes", "sync-bytes", "N", NUMBER, AT(sync_bytes), 0, TIB,
+     1 << 30, false,
+     "bring what is written to the disk every so often;\n0 is at the end"},
+    {"sync_bytes", "sync-bytes", "N", NUMBER, AT(sync_bytes), 0, TIB, false,
      "or after so many bytes of a job; 0 is no matter"},
-    {"full_wait", "full-wait", "SECONDS", NUMBER, AT(full_wait_s), 0, 1 << 30,
+    {"full_wait", "full-wait", "SECONDS", NUMBER, AT(full_wait_s), 0, 1 << 30, false,
      "where a disk is full, batches wait so long for\nspace; 0 is not at all"},
     {"task_timeout", "task-timeout", "SECONDS", NUMBER, AT(task_timeout_s), 0, 1 << 30,
-     "end the daemon where a plugin takes so long over\na batch; 0 is never"},
+     false, "end the daemon where a plugin takes so long over\na batch; 0 is never"},
     {"max_frame_bytes", "max-frame-bytes", "N", NUMBER, AT(max_frame_bytes), 4096,
-     INT64_C(0xffffffff), "largest message"},
+     INT64_C(0xffffffff), false, "largest message"},
     {"max_client_bytes", "max-client-bytes", "N", NUMBER, AT(max_client_bytes), 4096,
-     TIB, "of batches on their way, a client; above it the\nclient waits"},
+     TIB, false, "of batches on their way, a client; above it the\nclient waits"},
     {"max_daemon_bytes", "max-daemon-bytes", "N", NUMBER, AT(max_daemon_bytes), 4096,
-     TIB, "of batches on their way, all clients together"},
+     TIB, false, "of batches on their way, all clients together"},
     {"max_memory_bytes", "max-memory-bytes", "N", NUMBER, AT(max_memory_bytes), 0, TIB,
-     "of memory that a client shares, for its tensors;\n0 is none"},
+     false, "of memory that a client shares, for its tensors;\n0 is none"},
     {"max_connections", "max-connections", "N", NUMBER, AT(max_connections), 1, 1 << 20,
-     "clients at the same time"},
+     false, "clients at the same time"},
 };
 
 #define N_SETTINGS (sizeof table / sizeof *table)
@@ -104,6 +112,10 @@ settings_done(struct settings *settings)
     free(settings->socket);
     free(settings->plugin_dir);
     free(settings->state_dir);
+    free(settings->output_roots);
+    free(settings->allow_users);
+    free(settings->allow_groups);
+    free(settings->config);
     free(settings->log_level);
     *settings = (struct settings){0};
 }
@@ -120,6 +132,20 @@ number_field(struct settings *settings, const struct setting *setting)
     return (int64_t *)((char *)settings + setting->offset);
 }
 
+/* Each is an absolute path, and none is empty. */
+static int
+check_roots(const char *roots, struct lighter_error *err)
+{
+    for (const char *root = roots; root; root = strchr(root, ':')) {
+        root += *root == ':';
+        if (*root != '/')
+            return lighter_fail(err, LIGHTER_E_PARAMS,
+                                "'output_roots' expects absolute paths, got '%.200s'",
+                                roots);
+    }
+    return 0;
+}
+
 static int
 store_text(struct settings *settings, const struct setting *setting, const char *text,
            struct lighter_error *err)
@@ -130,6 +156,8 @@ store_text(struct settings *settings, const struct setting *setting, const char 
         return lighter_fail(
             err, LIGHTER_E_PARAMS,
             "'log_level' expects error, warning, info or debug, got '%.64s'", text);
+    if (setting->offset == AT(output_roots) && check_roots(text, err) < 0)
+        return -EINVAL;
     return set_text(text_field(settings, setting), text, err);
 }
 
@@ -382,6 +410,22 @@ store_option(struct settings *settings, int option, struct lighter_error *err)
     }
 }
 
+/* By its absolute name: the background has another working directory. */
+static int
+read_config(struct settings *settings, const char *path, struct lighter_error *err)
+{
+    int r = settings_read(settings, path, err);
+
+    if (r < 0)
+        return r;
+    free(settings->output_roots);
+    free(settings->allow_users);
+    free(settings->allow_groups);
+    free(settings->config);
+    settings->config = realpath(path, NULL);
+    return settings->config ? 0 : lighter_fail_os(err, errno, "find '%s'", path);
+}
+
 /* The command line wins over the file wherever --config stands in it. */
 static int
 read_config_option(struct settings *settings, int argc, char **argv,
@@ -393,9 +437,25 @@ read_config_option(struct settings *settings, int argc, char **argv,
     optind = 1;
     while (r == 0 && (option = getopt_long(argc, argv, "", options, NULL)) >= 0)
         if (option == OPTION_CONFIG)
-            r = settings_read(settings, optarg, err);
+            r = read_config(settings, optarg, err);
     opterr = 1;
     optind = 1;
+    return r;
+}
+
+static int
+read_arguments(struct settings *settings, int argc, char **argv,
+               const struct option *options, struct lighter_error *err)
+{
+    int option, r = 0;
+
+    optind = 1;
+    while (r == 0 && (option = getopt_long(argc, argv, "", options, NULL)) >= 0)
+        r = store_option(settings, option, err);
+    if (r == 0 && optind < argc)
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "unexpected argument '%.64s'; see lighterd --help",
+                            argv[optind]);
     return r;
 }
 
@@ -404,15 +464,82 @@ settings_parse(struct settings *settings, int argc, char **argv,
                struct lighter_error *err)
 {
     struct option options[N_OPTIONS];
-    int option, r;
+    int r;
 
+    settings->argc = argc;
+    settings->argv = argv;
     list_options(options);
     r = read_config_option(settings, argc, argv, options, err);
-    while (r == 0 && (option = getopt_long(argc, argv, "", options, NULL)) >= 0)
-        r = store_option(settings, option, err);
-    if (r == 0 && optind < argc)
-        return lighter_fail(err, LIGHTER_E_PARAMS,
-                            "unexpected argument '%.64s'; see lighterd --help",
-                            argv[optind]);
+    if (r == 0)
+        r = read_arguments(settings, argc, argv, options, err);
+    if (r == 0 && (settings->allow_users || settings->allow_groups) &&
+        !settings->output_roots)
+        return lighter_fail(
+            err, LIGHTER_E_PARAMS,
+            "'allow_users' and 'allow_groups' need 'output_roots': others "
+            "could write wherever this user may");
+    return r;
+}
+
+/* ---- once more ---- */
+
+static bool
+is_same(struct settings *a, struct settings *b, const struct setting *setting)
+{
+    const char *x, *y;
+
+    if (setting->type == NUMBER)
+        return *number_field(a, setting) == *number_field(b, setting);
+    x = *text_field(a, setting);
+    y = *text_field(b, setting);
+    return x && y ? strcmp(x, y) == 0 : x == y;
+}
+
+static void
+take_over(struct settings *settings, struct settings *fresh,
+          const struct setting *setting)
+{
+    if (setting->type == NUMBER) {
+        *number_field(settings, setting) = *number_field(fresh, setting);
+        return;
+    }
+    free(*text_field(settings, setting));
+    *text_field(settings, setting) = *text_field(fresh, setting); /* moved */
+    *text_field(fresh, setting) = NULL;
+}
+
+static void
+add_key(char *keys, size_t room, const char *key)
+{
+    size_t used = strlen(keys);
+
+    snprintf(keys + used, room - used, "%s%s", used ? ", " : "", key);
+}
+
+int
+settings_reload(struct settings *settings, struct settings_change *ret_change,
+                struct lighter_error *err)
+{
+    struct option options[N_OPTIONS];
+    struct settings fresh;
+    int r = settings_init(&fresh, err);
+
+    *ret_change = (struct settings_change){0};
+    list_options(options);
+    if (r == 0 && settings->config)
+        r = settings_read(&fresh, settings->config, err);
+    if (r == 0)
+        r = read_arguments(&fresh, settings->argc, settings->argv, options, err);
+    for (size_t i = 0; i < N_SETTINGS && r == 0; i++) {
+        if (is_same(settings, &fresh, &table[i]))
+            continue;
+        if (table[i].stays) {
+            add_key(ret_change->kept, sizeof ret_change->kept, table[i].key);
+            continue;
+        }
+        add_key(ret_change->applied, sizeof ret_change->applied, table[i].key);
+        take_over(settings, &fresh, &table[i]);
+    }
+    settings_done(&fresh);
     return r;
 }

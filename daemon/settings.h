@@ -1,7 +1,9 @@
 /* settings.h - what a user can choose: defaults, then a JSON file, then the command
  * line.
  *
- * Read once, before anything else runs. Every setting has a default that works.
+ * Read before anything else runs, and once more when somebody asks for it (reload):
+ * what can change while the daemon runs does then. Every setting has a default that
+ * works.
  */
 #ifndef DAEMON_SETTINGS_H
 #define DAEMON_SETTINGS_H
@@ -15,6 +17,9 @@ struct settings {
     char *socket;        /* path; NULL: the environment decides (wire/address.h) */
     char *plugin_dir;    /* directory of *.so */
     char *state_dir;     /* where journals are; NULL: see state.h */
+    char *output_roots;  /* directories, with ':' between; NULL: anywhere */
+    char *allow_users;   /* names, with ',' between; NULL: none but the daemon's own */
+    char *allow_groups;  /* likewise */
     char *log_level;     /* "error", "warning", "info" or "debug" */
     int64_t threads;     /* workers; 0: one a processor */
     int64_t idle_exit_s; /* end after so long without clients and jobs; 0: never */
@@ -31,6 +36,16 @@ struct settings {
     int64_t max_connections;
 
     bool foreground, check_config; /* command line only */
+
+    char *config; /* the file that was read, absolute; or NULL */
+    int argc;     /* the command line that was read; borrowed */
+    char **argv;
+};
+
+/* What came of a reload: keys with ", " between them, for people. */
+struct settings_change {
+    char applied[512];
+    char kept[512]; /* those that only a restart changes */
 };
 
 int settings_init(struct settings *settings, struct lighter_error *err);
@@ -50,5 +65,11 @@ enum { SETTINGS_EXIT = 1 };
  */
 int settings_parse(struct settings *settings, int argc, char **argv,
                    struct lighter_error *err);
+
+/* Read all of it again. Where something is wrong nothing changes.
+ * Return: 0; -errno; -EINVAL, as settings_read() and settings_parse().
+ */
+int settings_reload(struct settings *settings, struct settings_change *ret_change,
+                    struct lighter_error *err);
 
 #endif

@@ -125,7 +125,7 @@ parse_resume(struct job_spec *spec, const msgpack_object *params,
     if (r >= 0)
         r = params_int(params, "answered", 0, INT64_MAX, &answered, err);
     if (r >= 0)
-        r = params_int(params, "handle", 1, INT64_MAX, &spec->handle, err);
+        r = params_int(params, "handle", 1, UINT32_MAX, &spec->handle, err);
     if (r < 0)
         return r;
     spec->id = (uint64_t)id;

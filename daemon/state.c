@@ -16,15 +16,17 @@ static const char suffix[] = ".journal";
 
 /* ---- where it is ---- */
 
-/* The socket's path as one component: '/' becomes '%', and '%' becomes "%%". */
+/* The socket's path as one component, and no two as the same: '/' becomes '%'; '%' and
+ * '+' get a '+' before them.
+ */
 static void
 escape(char *to, size_t room, const char *path)
 {
     size_t used = 0;
 
     for (; *path && used + 3 < room; path++) {
-        if (*path == '%')
-            to[used++] = '%';
+        if (*path == '%' || *path == '+')
+            to[used++] = '+';
         to[used++] = *path == '/' ? '%' : *path;
     }
     to[used] = '\0';
@@ -93,6 +95,18 @@ find_and_open(struct state *state, const char *directory, const char *socket,
     return open_beside(state, socket, err);
 }
 
+static int
+lock(const struct state *state, struct lighter_error *err)
+{
+    if (flock(state->fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    if (errno == EWOULDBLOCK)
+        return lighter_fail(err, LIGHTER_E_STATE,
+                            "another lighterd has the state directory '%s'",
+                            state->path);
+    return lighter_fail_os(err, errno, "lock the state directory '%s'", state->path);
+}
+
 int
 state_open(struct state *state, const char *directory, const char *socket,
            struct lighter_error *err)
@@ -109,8 +123,8 @@ state_open(struct state *state, const char *directory, const char *socket,
     r = find_and_open(state, directory, socket, err);
     if (r < 0)
         return r;
-    if (flock(state->fd, LOCK_EX | LOCK_NB) < 0) {
-        r = lighter_fail_os(err, errno, "lock the state directory '%s'", state->path);
+    r = lock(state, err);
+    if (r < 0) {
         close(state->fd);
         state->fd = -1;
     }
@@ -160,35 +174,36 @@ by_age(const void *a, const void *b)
     return (x->tv_nsec > y->tv_nsec) - (x->tv_nsec < y->tv_nsec);
 }
 
-/* *ret_list: owned, and sorted. Return: how many; -errno. */
+static int
+add(struct found **list, size_t *n, const char *name, const struct stat *status,
+    struct lighter_error *err)
+{
+    struct found *more = reallocarray(*list, *n + 1, sizeof *more);
+
+    if (!more)
+        return fail_nomem(err);
+    *list = more;
+    more[*n].changed = status->st_mtim;
+    strcpy(more[(*n)++].name, name);
+    return 0;
+}
+
+/* *ret_list: owned, also where this fails. */
 static int
 list_journals(const struct state *state, DIR *dir, struct found **ret_list,
-              struct lighter_error *err)
+              size_t *ret_n, struct lighter_error *err)
 {
-    struct dirent *entry;
-    int n = 0, room = 0;
+    const struct dirent *entry;
+    struct stat status;
+    int r = 0, end = 0;
 
-    while ((entry = readdir(dir))) {
-        struct stat status;
-
-        if (!is_journal(entry->d_name) ||
-            fstatat(state->fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-            continue;
-        if (n == room) {
-            struct found *more;
-
-            room = room ? 2 * room : 64;
-            more = reallocarray(*ret_list, (size_t)room, sizeof *more);
-            if (!more)
-                return fail_nomem(err);
-            *ret_list = more;
-        }
-        (*ret_list)[n].changed = status.st_mtim;
-        strcpy((*ret_list)[n++].name, entry->d_name);
-    }
-    if (n)
-        qsort(*ret_list, (size_t)n, sizeof **ret_list, by_age);
-    return n;
+    while (r == 0 && (entry = path_next(dir, &end)))
+        if (is_journal(entry->d_name) &&
+            fstatat(state->fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+            r = add(ret_list, ret_n, entry->d_name, &status, err);
+    return end < 0 ? lighter_fail_os(err, -end, "read the state directory '%s'",
+                                     state->path)
+                   : r;
 }
 
 int
@@ -198,16 +213,17 @@ state_each(const struct state *state,
 {
     AUTO(free_bytes) struct found *list = NULL;
     DIR *dir = path_list(state->fd);
-    int n, r = 0;
+    size_t n = 0;
+    int r;
 
     if (!dir)
         return lighter_fail_os(err, errno, "read the state directory '%s'",
                                state->path);
-    n = list_journals(state, dir, &list, err);
+    r = list_journals(state, dir, &list, &n, err);
     closedir(dir);
-    if (n < 0)
-        return n;
-    for (int i = 0; i < n && r == 0; i++)
+    if (n)
+        qsort(list, n, sizeof *list, by_age);
+    for (size_t i = 0; i < n && r == 0; i++)
         r = visit(data, list[i].name, err);
     return r;
 }

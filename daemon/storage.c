@@ -65,8 +65,9 @@ storage_sync_data(int fd, const char *name, struct lighter_error *err)
 int
 storage_sync_all(int fd, struct lighter_error *err)
 {
-    if (syncfs(fd) < 0)
-        return lighter_fail_os(err, errno, "sync the staged files");
+    while (syncfs(fd) < 0)
+        if (errno != EINTR)
+            return lighter_fail_os(err, errno, "sync the staged files");
     return 0;
 }
 

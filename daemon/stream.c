@@ -54,6 +54,20 @@ stream_past_done(struct stream_past *past)
     *past = (struct stream_past){0};
 }
 
+int
+stream_past_refuse(struct stream_past *past, uint64_t first, uint64_t last,
+                   const struct lighter_error *error)
+{
+    struct refusal *refusals =
+        reallocarray(past->refusals, past->n_refusals + 1, sizeof *refusals);
+
+    if (!refusals)
+        return -ENOMEM;
+    refusals[past->n_refusals++] = (struct refusal){first, last, *error};
+    past->refusals = refusals;
+    return 0;
+}
+
 struct stream_past
 stream_take_past(struct stream *stream)
 {
@@ -74,7 +88,7 @@ static const struct refusal *
 find_refusal(const struct stream_past *past, uint64_t seq)
 {
     for (size_t i = past->n_refusals; i > 0; i--)
-        if (past->refusals[i - 1].seq == seq)
+        if (past->refusals[i - 1].first <= seq && seq <= past->refusals[i - 1].last)
             return &past->refusals[i - 1];
     return NULL;
 }
@@ -355,21 +369,33 @@ split(struct stream *stream)
     }
 }
 
+static int
+check_batch(struct stream *stream, const struct batch *batch, struct lighter_error *err)
+{
+    int r;
+
+    if (batch->is_refused) {
+        *err = batch->error;
+        return -EINVAL;
+    }
+    r = check_crashes(stream, batch->view.seq, err);
+    return r < 0 ? r
+                 : type_of(stream)->check(stream->state, &batch->view,
+                                          &stream->batch_samples, err);
+}
+
 /* What is not split is written here at once, and saves a way through the pool. */
 static void
 run_check(uv_work_t *work)
 {
     struct stream_part *part = work->data;
     struct stream *stream = part->stream;
-    const struct lighter_batch *view = &batch_in_hand(stream)->view;
+    const struct batch *batch = batch_in_hand(stream);
 
     stream->batch_samples = 0;
     part->error.code = LIGHTER_OK;
-    part->result = check_crashes(stream, view->seq, &part->error);
-    enter(part, view->seq);
-    if (part->result == 0)
-        part->result = type_of(stream)->check(stream->state, view,
-                                              &stream->batch_samples, &part->error);
+    enter(part, batch->view.seq);
+    part->result = check_batch(stream, batch, &part->error);
     split(stream);
     if (part->result < 0)
         stream->n_parts = 1;
@@ -396,6 +422,8 @@ finish_batch(struct stream *stream, int r, const struct lighter_error *error)
         stream->n_bytes += n_bytes;
         stream->setup.on_written(stream->setup.data, stream, stream->batch_samples,
                                  n_bytes);
+    } else if (stream_past_refuse(&stream->past, stream->seq, stream->seq, error) < 0) {
+        abort(); /* the next daemon has it from the journal */
     }
     STAILQ_REMOVE_HEAD(&stream->tasks, link);
     batch_done(task->batch, r, error, type_of(stream)->name);
@@ -523,7 +551,7 @@ stream_hangs(const struct stream *stream, uint64_t limit_ms, uint64_t *ret_seq)
     const struct stream_task *task = STAILQ_FIRST(&stream->tasks);
     uint64_t now = uv_hrtime();
 
-    for (unsigned i = 0; i < stream->setup.max_parts; i++) {
+    for (unsigned i = 0; stream->parts && i < stream->setup.max_parts; i++) {
         uint64_t entered = atomic_load(&stream->parts[i].entered_at);
 
         if (!entered || now < entered || now - entered < limit_ms * 1000000)

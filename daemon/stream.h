@@ -19,9 +19,9 @@
 #include <sys/queue.h>
 #include <uv.h>
 
-/* A batch of which nothing was written, and why. */
+/* Batches of which nothing was written, and why. */
 struct refusal {
-    uint64_t seq;
+    uint64_t first, last; /* seq */
     struct lighter_error error;
 };
 
@@ -40,6 +40,10 @@ struct stream_past {
 };
 
 void stream_past_done(struct stream_past *past);
+
+/* The batches `first` to `last` were refused. Return: 0; -ENOMEM. */
+int stream_past_refuse(struct stream_past *past, uint64_t first, uint64_t last,
+                       const struct lighter_error *error);
 
 /* One worker's part of the batch in hand. */
 struct stream_part {

@@ -21,7 +21,7 @@ table_done(struct table *table)
 {
     if (table->directory_fd >= 0)
         close(table->directory_fd);
-    table_init(table);
+    table->directory_fd = -1;
 }
 
 int
@@ -37,7 +37,7 @@ table_prepare(struct table *table, const char *path, bool *ret_exists,
         return lighter_fail_os(err, ENAMETOOLONG, "'%s'", path);
     strcpy(table->name, name);
     snprintf(directory, sizeof directory, "%.*s", (int)(name - path), path);
-    r = path_make_directory(directory, &table->directory_fd, err);
+    r = path_make_below(table->roots, directory, &table->directory_fd, err);
     if (r < 0)
         return r;
     *ret_exists = fstatat(table->directory_fd, name, &status, 0) == 0;
@@ -122,18 +122,23 @@ shard_open(struct shard *shard, const struct table *table, uint32_t rank,
     return r;
 }
 
-static int
-check_size(const struct shard *shard, uint64_t size, struct lighter_error *err)
+int
+shard_check(const struct table *table, uint32_t rank, uint64_t size,
+            struct lighter_error *err)
 {
+    struct shard shard;
     struct stat status;
+    int r = shard_name(&shard, table, rank, err);
 
-    if (fstat(shard->fd, &status) < 0)
-        return lighter_fail_os(err, errno, "look at the shard '%s'", shard->name);
+    if (r < 0)
+        return r;
+    if (fstatat(table->directory_fd, shard.name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return lighter_fail_os(err, errno, "look at the shard '%s'", shard.name);
     if ((uint64_t)status.st_size >= size)
         return 0;
     lighter_fail(err, LIGHTER_E_STATE,
-                 "the shard '%s' has %jd bytes, but %ju were written to it",
-                 shard->name, (intmax_t)status.st_size, (uintmax_t)size);
+                 "the shard '%s' has %jd bytes, but %ju were written to it", shard.name,
+                 (intmax_t)status.st_size, (uintmax_t)size);
     return -ENODATA;
 }
 
@@ -144,7 +149,7 @@ shard_reopen(struct shard *shard, const struct table *table, uint32_t rank,
     int r = open_claimed(shard, table, rank, 0, err);
 
     if (r == 0)
-        r = check_size(shard, size, err);
+        r = shard_check(table, rank, size, err);
     if (r == 0) {
         shard->header_size = header_size;
         r = cut_to(shard, size);
@@ -159,9 +164,27 @@ shard_reopen(struct shard *shard, const struct table *table, uint32_t rank,
 void
 shard_close(struct shard *shard)
 {
-    if (shard->fd >= 0)
+    if (shard->fd >= 0) {
+        flock(shard->fd, LOCK_UN); /* a duplicate that is being synced would keep it */
         close(shard->fd);
+    }
     shard->fd = -1;
+}
+
+int
+shard_sync(const struct table *table, uint32_t rank, struct lighter_error *err)
+{
+    struct shard shard = {.fd = -1};
+    int r = shard_name(&shard, table, rank, err), fd;
+
+    if (r < 0)
+        return r;
+    fd = openat(table->directory_fd, shard.name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return lighter_fail_os(err, errno, "open the shard '%s'", shard.name);
+    r = storage_sync_data(fd, shard.name, err);
+    close(fd);
+    return r;
 }
 
 /* Back to its committed size: what a failed write left is cut off. */
@@ -214,8 +237,7 @@ shard_undo(struct shard *shard, uint64_t size)
 }
 
 int
-table_join(struct table *table, struct shard *const *shards, uint32_t n_shards,
-           struct lighter_error *err)
+table_join(struct shard *const *shards, uint32_t n_shards, struct lighter_error *err)
 {
     struct shard *first = shards[0];
     uint64_t appended;
@@ -233,11 +255,16 @@ table_join(struct table *table, struct shard *const *shards, uint32_t n_shards,
             r = lighter_fail_os(err, EIO, "the shard '%s' has changed its size",
                                 shards[i]->name);
     }
-    if (r == 0)
-        r = storage_sync(first->fd, table->name, err);
     if (r < 0)
         cut(first);
     return r;
+}
+
+int
+table_sync(const struct table *table, const struct shard *first,
+           struct lighter_error *err)
+{
+    return storage_sync(first->fd, table->name, err);
 }
 
 /* A shard that is not open was whole before, and an earlier daemon may have come as far

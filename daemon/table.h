@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct table {
+    const char *roots;         /* see path_make_below(); borrowed */
     int directory_fd;          /* -1 before table_prepare() */
     char name[PATH_LEAF_SIZE]; /* the final one, in that directory */
 };
@@ -48,7 +49,13 @@ int shard_open(struct shard *shard, const struct table *table, uint32_t rank,
  */
 int shard_reopen(struct shard *shard, const struct table *table, uint32_t rank,
                  uint64_t header_size, uint64_t size, struct lighter_error *err);
+/* Has the shard `size` bytes? Return: 0; -ENODATA; -errno. */
+int shard_check(const struct table *table, uint32_t rank, uint64_t size,
+                struct lighter_error *err);
 void shard_close(struct shard *shard);
+
+/* Bring a shard that nobody has open to the disk. Return: 0; -errno. */
+int shard_sync(const struct table *table, uint32_t rank, struct lighter_error *err);
 
 /* The shard's name, of a shard that is not open. Return: 0; -ENAMETOOLONG. */
 int shard_name(struct shard *shard, const struct table *table, uint32_t rank,
@@ -62,9 +69,13 @@ int shard_append(struct shard *shard, struct lighter_sink *rows,
 void shard_undo(struct shard *shard, uint64_t size);
 
 /* The first half of publishing: all other shards are appended onto the first, without
- * their headers, and that is synced. On failure it is as it was. Return: 0; -errno.
+ * their headers. On failure it is as it was. Return: 0; -errno.
  */
-int table_join(struct table *table, struct shard *const *shards, uint32_t n_shards,
+int table_join(struct shard *const *shards, uint32_t n_shards,
+               struct lighter_error *err);
+
+/* ... and brings it to the disk. A failure is final. Return: 0; -errno. */
+int table_sync(const struct table *table, const struct shard *first,
                struct lighter_error *err);
 
 /* The second half: the first shard gets the final name, unless it has it already, the

@@ -1,10 +1,10 @@
 # Documents for people, the scripts, and the examples.
 dist_man_MANS += doc/lighterd.8
-dist_doc_DATA += doc/differences.md doc/outputs.md doc/plugins.md doc/protocol.md
+dist_doc_DATA += doc/differences.md doc/outputs.md doc/plugins.md doc/protocol.md doc/service.md
 EXTRA_DIST += doc/benchmark.svg tools/quickstart tools/test tools/lib.sh examples/plugin/example.c
 
 # What is Python goes along as it is: examples, and the end-to-end tests.
 dist-hook:
 	to=$$(cd $(distdir) && pwd) && cd $(srcdir) && \
-	  find examples tests/e2e \( -name '*.py' -o -name '*.yaml' -o \
+	  find examples tests/e2e tests/fault \( -name '*.py' -o -name '*.yaml' -o \
 	  -name requirements.txt \) -exec cp --parents {} "$$to" \;

@@ -5,7 +5,8 @@ DEBIAN_BUILD="autoconf automake libtool make gcc g++ pkg-config libuv1-dev libms
     libjansson-dev libxxhash-dev libutf8proc-dev libdeflate-dev zlib1g-dev libisal-dev
     libdragonbox-dev"
 DEBIAN_TEST="check libspng-dev ffmpeg libavcodec-dev libavformat-dev libavutil-dev
-    libswscale-dev python3 python3-dev python3-venv valgrind xz-utils"
+    libswscale-dev python3 python3-dev python3-venv valgrind
+    strace xfsprogs xz-utils"
 DEBIAN_TEST_PYTHON="python3-pytest python3-msgpack python3-numpy python3-torch
     python3-pil"
 

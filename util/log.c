@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 static const char *const names[] = {"error", "warning", "info", "debug"};
-static enum log_level max_level = LOG_LEVEL_INFO;
+static _Atomic int max_level = LOG_LEVEL_INFO;
 
 void
 log_set_level(enum log_level level)
@@ -35,7 +35,7 @@ write_line(enum log_level level, const char *format, va_list args)
     struct tm parts;
     size_t used;
 
-    if (level > max_level)
+    if ((int)level > max_level)
         return;
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &parts);

@@ -4,7 +4,7 @@
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
-/* Lines above `level` are not written. Once, before threads. */
+/* Lines above `level` are not written. Any thread. */
 void log_set_level(enum log_level level);
 
 /* The level of a name such as "info", -1 where there is none. */

@@ -3,9 +3,9 @@
 
 #include "util/error.h"
 
-#include <limits.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* Answers are small: this is against a peer that is no lighterd. */
@@ -149,41 +149,6 @@ fail_send(struct channel *channel, int errnum, struct lighter_error *err)
     return r < 0 ? r : fail_closed(channel, err);
 }
 
-static void
-skip_sent(struct msghdr *header, size_t sent)
-{
-    while (header->msg_iovlen && sent >= header->msg_iov->iov_len) {
-        sent -= header->msg_iov->iov_len;
-        header->msg_iov++;
-        header->msg_iovlen--;
-    }
-    if (sent) {
-        header->msg_iov->iov_base = (char *)header->msg_iov->iov_base + sent;
-        header->msg_iov->iov_len -= sent;
-    }
-}
-
-/* At most IOV_MAX parts. */
-static int
-send_some(struct channel *channel, struct msghdr *header, struct lighter_error *err)
-{
-    while (header->msg_iovlen) {
-        ssize_t n = sendmsg(channel->fd, header, MSG_NOSIGNAL | MSG_DONTWAIT);
-        int r = 0;
-
-        if (n >= 0) {
-            skip_sent(header, (size_t)n);
-            header->msg_controllen = 0; /* a descriptor went with the first byte */
-        } else if (errno == EAGAIN)
-            r = wait_writable(channel, err);
-        else if (errno != EINTR)
-            r = fail_send(channel, errno, err);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
 /* Room for one descriptor, aligned as the kernel wants it. */
 union rights {
     struct cmsghdr align;
@@ -206,20 +171,28 @@ add_descriptor(struct msghdr *header, union rights *rights, int fd)
 }
 
 int
-channel_send(struct channel *channel, struct iovec *parts, size_t n_parts, int fd,
+channel_send(struct channel *channel, const uint8_t *bytes, size_t size, int fd,
              struct lighter_error *err)
 {
+    struct iovec part;
+    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
     union rights rights;
     int r = 0;
 
-    for (size_t at = 0; at < n_parts && r == 0; at += IOV_MAX) {
-        size_t left = n_parts - at;
-        struct msghdr header = {.msg_iov = parts + at,
-                                .msg_iovlen = left < IOV_MAX ? left : IOV_MAX};
+    if (fd >= 0)
+        add_descriptor(&header, &rights, fd);
+    for (size_t at = 0; at < size && r == 0;) {
+        ssize_t n;
 
-        if (fd >= 0 && at == 0)
-            add_descriptor(&header, &rights, fd);
-        r = send_some(channel, &header, err);
+        part = (struct iovec){(uint8_t *)bytes + at, size - at};
+        n = sendmsg(channel->fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n >= 0) {
+            at += (size_t)n;
+            header.msg_controllen = 0; /* a descriptor went with the first byte */
+        } else if (errno == EAGAIN)
+            r = wait_writable(channel, err);
+        else if (errno != EINTR)
+            r = fail_send(channel, errno, err);
     }
     return r;
 }

@@ -2,7 +2,8 @@
  *
  * It knows frames and messages, and nothing of what they mean. While bytes wait to go
  * out, messages that come in are taken: else both sides could wait for the other to
- * read. Any negative return means that the connection is of no more use.
+ * read. Any negative return means that the connection is of no more use; -ECONNRESET
+ * that the daemon has gone away.
  */
 #ifndef CLIENT_CHANNEL_H
 #define CLIENT_CHANNEL_H
@@ -10,7 +11,6 @@
 #include "wire/message.h"
 
 #include <stdbool.h>
-#include <sys/uio.h>
 #include <sys/un.h>
 
 enum { CHANNEL_NOTHING = 1 };
@@ -36,10 +36,10 @@ int channel_open(struct channel *channel, const struct sockaddr_un *address,
                  struct lighter_error *err);
 void channel_close(struct channel *channel);
 
-/* All bytes of the parts, in order, to the kernel; the descriptor `fd`, where it is
- * none of -1, with the first of them. The parts are used up.
+/* All of the bytes to the kernel; the descriptor `fd`, where it is none of -1, with the
+ * first of them.
  */
-int channel_send(struct channel *channel, struct iovec *parts, size_t n_parts, int fd,
+int channel_send(struct channel *channel, const uint8_t *bytes, size_t size, int fd,
                  struct lighter_error *err);
 
 /* Take what has come, at least one read's worth of it where `wait` is set; that need

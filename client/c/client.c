@@ -18,16 +18,14 @@
 /* ---- hello --------------------------------------------------------------------- */
 
 static int
-pack_hello(struct session *session, const char *client_name, struct frame *ret_frame,
-           struct lighter_error *err)
+pack_hello(const char *client_name, struct frame *ret_frame, struct lighter_error *err)
 {
     struct message_out out;
 
-    message_begin_request(&out, session->next_id, "hello");
+    message_begin_request(&out, SESSION_CALL_ID, "hello");
     msgpack_pack_map(&out.packer, 3);
     pack_key_int(&out.packer, "protocol", PROTOCOL_VERSION);
-    pack_key_text(&out.packer, "client",
-                  client_name ? client_name : "liblighter " PACKAGE_VERSION);
+    pack_key_text(&out.packer, "client", client_name);
     pack_key_int(&out.packer, "pid", getpid());
     return message_finish(&out, ret_frame, err);
 }
@@ -71,6 +69,7 @@ read_hello(struct lighter_client *client, const msgpack_object *result,
                             err);
     if (r < 0)
         return answer_malformed("hello", err);
+    free(client->server);
     client->server = strndup(server.ptr, server.size);
     if (!client->server)
         return fail_nomem(err);
@@ -94,13 +93,12 @@ fail_unserved(const struct lighter_client *client, struct lighter_error *err)
     return -ECONNRESET;
 }
 
-static int
-say_hello(struct lighter_client *client, const char *client_name,
-          struct lighter_error *err)
+int
+client_hello(struct lighter_client *client, struct lighter_error *err)
 {
     struct message answer;
     struct frame frame;
-    int r = pack_hello(&client->session, client_name, &frame, err);
+    int r = pack_hello(client->name, &frame, err);
 
     if (r == 0)
         r = session_call(&client->session, &frame, &answer, err); /* takes */
@@ -127,6 +125,20 @@ add_hint(const char *socket_path, struct lighter_error *err)
                  socket_path ? socket_path : "");
 }
 
+static int
+prepare(struct lighter_client *client, const char *socket_path, const char *client_name,
+        struct lighter_error *err)
+{
+    int r = restore_limit(&client->reconnect_seconds, err);
+
+    if (r < 0)
+        return r;
+    client->name = strdup(client_name ? client_name : "liblighter " PACKAGE_VERSION);
+    if (!client->name)
+        return fail_nomem(err);
+    return address_find(socket_path, &client->address, err);
+}
+
 int
 lighter_connect(struct lighter_client **ret_client, const char *socket_path,
                 const char *client_name, struct lighter_error *err)
@@ -137,18 +149,21 @@ lighter_connect(struct lighter_client **ret_client, const char *socket_path,
     if (!client)
         return fail_nomem(err);
     client->session.channel.fd = -1;
-    r = address_find(socket_path, &client->address, err);
+    r = prepare(client, socket_path, client_name, err);
     if (r == 0)
         r = session_open(&client->session, &client->address, err);
     if (r == -ECONNREFUSED)
         add_hint(socket_path, err);
     if (r == 0)
-        r = say_hello(client, client_name, err);
-    if (r < 0)
+        r = client_hello(client, err);
+    if (r < 0) {
         lighter_disconnect(client);
-    else
-        *ret_client = client;
-    return r;
+        return r;
+    }
+    client->session.on_lost = restore; /* not before: the first one must be there */
+    client->session.context = client;
+    *ret_client = client;
+    return 0;
 }
 
 struct lighter_client *
@@ -159,9 +174,16 @@ lighter_disconnect(struct lighter_client *client)
         jobs_free(client->jobs);
         message_done(&client->opened);
         free(client->server);
+        free(client->name);
         free(client);
     }
     return NULL;
+}
+
+void
+lighter_set_reconnect(struct lighter_client *client, double seconds)
+{
+    client->reconnect_seconds = seconds;
 }
 
 const struct lighter_hello *
@@ -179,19 +201,31 @@ lighter_fd(const struct lighter_client *client)
 /* ---- control ------------------------------------------------------------------- */
 
 static int
-pack_control(struct session *session, const char *method, const char *params_json,
-             struct frame *ret_frame, struct lighter_error *err)
+pack_control(const char *method, const json_t *params, struct frame *ret_frame,
+             struct lighter_error *err)
 {
     struct message_out out;
-    json_t *params;
-    int r = jsonwire_parse(params_json, JSON_OBJECT, "params_json", &params, err);
 
-    if (r < 0)
-        return r;
-    message_begin_request(&out, session->next_id, method);
+    message_begin_request(&out, SESSION_CALL_ID, method);
     jsonwire_pack(&out.packer, params);
-    json_decref(params);
     return message_finish(&out, ret_frame, err);
+}
+
+/* Takes the parameters. */
+static int
+call_control(struct session *session, const char *method, json_t *params,
+             struct message *ret_answer, struct lighter_error *err)
+{
+    struct frame frame;
+    int r;
+
+    do {
+        r = pack_control(method, params, &frame, err);
+        if (r == 0)
+            r = session_call(session, &frame, ret_answer, err); /* takes */
+    } while (r == SESSION_LOST);
+    json_decref(params);
+    return r;
 }
 
 int
@@ -200,12 +234,12 @@ lighter_control(struct lighter_client *client, const char *method,
                 struct lighter_error *err)
 {
     struct message answer;
-    struct frame frame;
-    int r = pack_control(&client->session, method, params_json ? params_json : "{}",
-                         &frame, err);
+    json_t *params;
+    int r = jsonwire_parse(params_json ? params_json : "{}", JSON_OBJECT, "params_json",
+                           &params, err);
 
     if (r == 0)
-        r = session_call(&client->session, &frame, &answer, err); /* takes */
+        r = call_control(&client->session, method, params, &answer, err); /* takes */
     if (r < 0)
         return r;
     r = jsonwire_text(answer.result, ret_result_json, err);

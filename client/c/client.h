@@ -1,4 +1,5 @@
-/* client.h - what a struct lighter_client holds, for client.c and job.c.
+/* client.h - what a struct lighter_client holds, for client.c, restore.c, job.c and
+ * write.c.
  */
 #ifndef CLIENT_CLIENT_H
 #define CLIENT_CLIENT_H
@@ -7,10 +8,14 @@
 
 #include "client/c/session.h"
 
-/* An open job of this connection. */
+/* An open job of this connection. Its handle stays the same for all daemons. */
 struct client_job {
     struct client_job *next;
-    int64_t handle;
+    struct frame params; /* of its `open`: keys and values, packed */
+    bool resume;
+    int64_t handle; /* 0: it is not open yet */
+    int64_t id;     /* the daemon's, of this epoch; 0: that one has none */
+    bool is_published;
     int64_t seq; /* of the batch that was sent last */
     uint32_t n_unanswered;
     uint32_t n_failed; /* batches whose errors nobody was told of yet */
@@ -22,11 +27,38 @@ struct lighter_client {
     struct session session;
     struct sockaddr_un address;
     struct lighter_hello hello;
-    char *server;            /* owned: hello.server */
-    struct client_job *jobs; /* owned */
-    struct message opened;   /* owned: what the last warnings point into */
+    char *name, *server;      /* owned: what hello said, and heard: hello.server */
+    double reconnect_seconds; /* 0: a daemon that goes away is the end */
+    struct client_job *jobs;  /* owned */
+    struct message opened;    /* owned: what the last warnings point into */
 };
 
+/* Return: 0; -ECONNRESET, among others, where the daemon has gone away. */
+int client_hello(struct lighter_client *client, struct lighter_error *err);
+
+/* ---- restore.c ---- */
+
+/* *ret_seconds is what the environment says, else the usual. Return: 0; -EINVAL. */
+int restore_limit(double *ret_seconds, struct lighter_error *err);
+
+/* on_lost of the client's session. */
+int restore(void *context, struct lighter_error *why);
+
+/* ---- jobs ---- */
+
+/* NULL where there is none, and `err` says so. */
+struct client_job *find_job(const struct lighter_client *client, int64_t handle,
+                            struct lighter_error *err);
 void jobs_free(struct client_job *jobs);
+
+/* With a daemon that has not heard of it on this connection. Return: 0; as
+ * session_call().
+ */
+int job_open_again(struct session *session, struct client_job *job,
+                   struct lighter_error *err);
+
+/* lighter_commit() */
+int job_commit(struct session *session, struct client_job *job,
+               struct lighter_error *err);
 
 #endif

@@ -1,13 +1,13 @@
-/* job.c - jobs of a connection: open, batches, end. See lighter/client.h.
+/* job.c - jobs of a connection: open, open again, end. See lighter/client.h.
  *
- * A job counts its batches without an answer, and keeps the first error among the
- * answers until a call can return it.
+ * What it takes to open a job is kept as long as it is open, for the next daemon. A
+ * call whose daemon went away is made again here: the jobs are open by then, and know
+ * what they have done.
  */
 #include "client/c/client.h"
 
 #include "client/c/answer.h"
 #include "client/c/jsonwire.h"
-#include "client/c/outputs.h"
 #include "util/error.h"
 #include "wire/params.h"
 
@@ -16,14 +16,23 @@
 
 /* ---- the list of jobs ---------------------------------------------------------- */
 
-/* NULL where there is none, and `err` says so. */
-static struct client_job *
+struct client_job *
 find_job(const struct lighter_client *client, int64_t handle, struct lighter_error *err)
 {
     for (struct client_job *job = client->jobs; job; job = job->next)
         if (job->handle == handle)
             return job;
     lighter_fail(err, LIGHTER_E_PARAMS, "no open job has the handle %" PRId64, handle);
+    return NULL;
+}
+
+static struct client_job *
+job_free(struct client_job *job)
+{
+    if (job) {
+        free(job->params.data);
+        free(job);
+    }
     return NULL;
 }
 
@@ -36,7 +45,7 @@ forget_job(struct lighter_client *client, struct client_job *job)
         link = &(*link)->next;
     *link = job->next;
     session_disown(&client->session, job);
-    free(job);
+    job_free(job);
 }
 
 void
@@ -45,39 +54,19 @@ jobs_free(struct client_job *jobs)
     while (jobs) {
         struct client_job *next = jobs->next;
 
-        free(jobs);
+        job_free(jobs);
         jobs = next;
     }
 }
 
-static int
-add_job(struct lighter_client *client, int64_t handle, int64_t seq,
-        struct lighter_error *err)
-{
-    struct client_job *job;
-
-    if (find_job(client, handle, NULL)) {
-        lighter_fail(err, LIGHTER_E_PROTOCOL, "the handle %" PRId64 " a second time",
-                     handle);
-        return answer_malformed("open", err);
-    }
-    job = calloc(1, sizeof *job);
-    if (!job)
-        return fail_nomem(err);
-    job->handle = handle;
-    job->seq = seq;
-    job->next = client->jobs;
-    client->jobs = job;
-    return 0;
-}
-
 /* ---- open ---------------------------------------------------------------------- */
 
+#define N_PARAMS 6
+
 static void
-pack_spec(msgpack_packer *packer, const struct lighter_job_spec *spec, const char *cwd,
-          const json_t *writers)
+pack_params(msgpack_packer *packer, const struct lighter_job_spec *spec,
+            const char *cwd, const json_t *writers)
 {
-    msgpack_pack_map(packer, 6);
     pack_key_text(packer, "job", spec->job);
     pack_key_text(packer, "stage", spec->stage ? spec->stage : "predict");
     pack_key_uint(packer, "rank", spec->rank);
@@ -87,12 +76,14 @@ pack_spec(msgpack_packer *packer, const struct lighter_job_spec *spec, const cha
     jsonwire_pack(packer, writers);
 }
 
+/* N_PARAMS keys and values; what is wrong with their sizes shows in the message. */
 static int
-pack_open(struct session *session, const struct lighter_job_spec *spec,
-          struct frame *ret_frame, struct lighter_error *err)
+keep_params(struct client_job *job, const struct lighter_job_spec *spec,
+            struct lighter_error *err)
 {
     AUTO(free_bytes) char *here = NULL;
-    struct message_out out;
+    msgpack_sbuffer buffer;
+    msgpack_packer packer;
     json_t *writers;
     int r;
 
@@ -105,10 +96,69 @@ pack_open(struct session *session, const struct lighter_job_spec *spec,
     r = jsonwire_parse(spec->writers_json, JSON_ARRAY, "writers_json", &writers, err);
     if (r < 0)
         return r;
-    message_begin_request(&out, session->next_id, "open");
-    pack_spec(&out.packer, spec, spec->cwd ? spec->cwd : here, writers);
+    msgpack_sbuffer_init(&buffer);
+    msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
+    pack_params(&packer, spec, spec->cwd ? spec->cwd : here, writers);
     json_decref(writers);
+    job->params = (struct frame){(uint8_t *)buffer.data, buffer.size};
+    return 0;
+}
+
+/* Every batch of the job up to this one has its answer. */
+static int64_t
+answered(const struct session *session, const struct client_job *job)
+{
+    int64_t seq = job->seq;
+
+    for (uint32_t i = 0; i < SESSION_MAX_BATCHES; i++) {
+        const struct request *request = &session->requests[i];
+
+        if (request->id && request->owner == job && request->seq <= seq)
+            seq = request->seq - 1;
+    }
+    return seq;
+}
+
+/* What a daemon that knows the job already is to find again: the keys and values behind
+ * the job's own.
+ */
+static void
+pack_again(msgpack_packer *packer, const struct session *session,
+           const struct client_job *job)
+{
+    pack_key_int(packer, "handle", job->handle);
+    if (!job->id)
+        return;
+    pack_key_int(packer, "id", job->id);
+    pack_key_int(packer, "answered", answered(session, job));
+}
+
+/* `again`: a daemon before has been asked. */
+static int
+pack_open(const struct session *session, const struct client_job *job, bool again,
+          struct frame *ret_frame, struct lighter_error *err)
+{
+    uint32_t n_more = !job->handle ? 0 : !job->id ? 1 : 3;
+    struct message_out out;
+
+    message_begin_request(&out, SESSION_CALL_ID, "open");
+    msgpack_pack_map(&out.packer, N_PARAMS + 2 + n_more);
+    msgpack_pack_str_body(&out.packer, job->params.data, job->params.size);
+    pack_key_bool(&out.packer, "resume", job->resume || job->id);
+    pack_key_bool(&out.packer, "again", again);
+    if (job->handle)
+        pack_again(&out.packer, session, job);
     return message_finish(&out, ret_frame, err);
+}
+
+static int
+call_open(struct session *session, const struct client_job *job, bool again,
+          struct message *ret_answer, struct lighter_error *err)
+{
+    struct frame frame;
+    int r = pack_open(session, job, again, &frame, err);
+
+    return r < 0 ? r : session_call(session, &frame, ret_answer, err); /* takes */
 }
 
 /* The texts live in the answer's zone. */
@@ -139,263 +189,173 @@ read_warnings(struct message *answer, struct lighter_job *job,
     return 0;
 }
 
+/* What a daemon need not know is 0 where it does not. */
 static int
-read_opened(struct message *answer, struct lighter_job *job, struct lighter_error *err)
+read_opened(struct message *answer, struct client_job *job, struct lighter_job *opened,
+            struct lighter_error *err)
 {
     const msgpack_object *result = answer->result;
     int r = params_required(
-        params_int(result, "handle", 0, INT64_MAX, &job->handle, err), "handle", err);
+        params_int(result, "handle", 1, INT64_MAX, &opened->handle, err), "handle",
+        err);
 
     if (r == 0)
-        r = params_required(params_int(result, "seq", 0, INT64_MAX - 1, &job->seq, err),
+        r = params_required(params_int(result, "seq", 0, INT64_MAX - 1,
+                                       &opened->committed_batches, err),
                             "seq", err);
     if (r == 0)
-        r = read_warnings(answer, job, err);
+        r = params_int(result, "samples", 0, INT64_MAX, &opened->committed_samples,
+                       err);
+    if (r >= 0)
+        r = params_int(result, "id", 0, INT64_MAX, &job->id, err);
+    if (r >= 0)
+        r = read_warnings(answer, opened, err);
     return r < 0 && r != -ENOMEM ? answer_malformed("open", err) : r;
+}
+
+static int
+add_job(struct lighter_client *client, struct client_job *job,
+        const struct lighter_job *opened, struct lighter_error *err)
+{
+    if (find_job(client, opened->handle, NULL)) {
+        lighter_fail(err, LIGHTER_E_PROTOCOL, "the handle %" PRId64 " a second time",
+                     opened->handle);
+        return answer_malformed("open", err);
+    }
+    job->handle = opened->handle;
+    job->seq = opened->committed_batches;
+    job->next = client->jobs;
+    client->jobs = job;
+    return 0;
+}
+
+/* Borrows the job, which is the client's where this returns 0. */
+static int
+open_job(struct lighter_client *client, const struct lighter_job_spec *spec,
+         struct client_job *job, struct lighter_job *ret_opened,
+         struct lighter_error *err)
+{
+    struct lighter_job opened = {0};
+    struct message answer;
+    int r = keep_params(job, spec, err);
+
+    if (r == 0)
+        r = call_open(&client->session, job, false, &answer, err);
+    while (r == SESSION_LOST)
+        r = call_open(&client->session, job, true, &answer, err);
+    if (r < 0)
+        return r;
+    r = read_opened(&answer, job, &opened, err);
+    if (r == 0)
+        r = add_job(client, job, &opened, err);
+    if (r < 0) {
+        message_done(&answer);
+        return r;
+    }
+    message_done(&client->opened);
+    client->opened = answer; /* moved */
+    *ret_opened = opened;
+    return 0;
 }
 
 int
 lighter_open(struct lighter_client *client, const struct lighter_job_spec *spec,
              struct lighter_job *ret_job, struct lighter_error *err)
 {
-    struct lighter_job job = {0};
-    struct message answer;
-    struct frame frame;
-    int r = pack_open(&client->session, spec, &frame, err);
-
-    if (r == 0)
-        r = session_call(&client->session, &frame, &answer, err); /* takes */
-    if (r < 0)
-        return r;
-    r = read_opened(&answer, &job, err);
-    if (r == 0)
-        r = add_job(client, job.handle, job.seq, err);
-    if (r < 0) {
-        message_done(&answer);
-        return r;
-    }
-    message_done(&client->opened);
-    client->opened = answer;
-    *ret_job = job;
-    return 0;
-}
-
-/* ---- batches ------------------------------------------------------------------- */
-
-static int
-wrap_batch(struct lighter_error *err, int r, int64_t batch_idx, int64_t dataloader_idx)
-{
-    if (dataloader_idx)
-        return error_wrap(err, r, "batch %" PRId64 " of dataloader %" PRId64, batch_idx,
-                          dataloader_idx);
-    return error_wrap(err, r, "batch %" PRId64, batch_idx);
-}
-
-static void
-on_batch_answer(const struct request *request, struct message *answer)
-{
-    struct client_job *job = request->owner;
-
-    job->n_unanswered--;
-    if (answer->error && job->n_failed++ == 0) {
-        job->failed = answer_error(answer->error, &job->why);
-        wrap_batch(&job->why, 0, request->batch_idx, request->dataloader_idx);
-    }
-}
-
-/* What earlier batches failed with, once. */
-static int
-take_failure(struct client_job *job, struct lighter_error *err)
-{
-    size_t used = strlen(job->why.message);
-
-    if (job->n_failed == 0)
-        return 0;
-    if (job->n_failed > 1)
-        snprintf(job->why.message + used, sizeof job->why.message - used,
-                 " (and %u more failed)", job->n_failed - 1);
-    if (err)
-        *err = job->why;
-    job->n_failed = 0;
-    return job->failed;
-}
-
-/* The envelope with an empty map of outputs is a whole message, so the codec makes and
- * checks it; the map's last byte then gives way to a head with the true count.
- */
-static int
-pack_write(struct session *session, const struct client_job *job,
-           const struct request *batch, struct frame *ret_frame,
-           struct lighter_error *err)
-{
-    struct message_out out;
-
-    message_begin_request(&out, session->next_id, "write");
-    msgpack_pack_map(&out.packer, 5);
-    pack_key_int(&out.packer, "job", job->handle);
-    pack_key_int(&out.packer, "seq", job->seq + 1);
-    pack_key_int(&out.packer, "batch_idx", batch->batch_idx);
-    pack_key_int(&out.packer, "dataloader_idx", batch->dataloader_idx);
-    pack_key(&out.packer, "outputs");
-    msgpack_pack_map(&out.packer, 0);
-    return message_finish(&out, ret_frame, err);
-}
-
-#define MAP_HEAD_SIZE 5
-
-static void
-map_head(uint8_t head[MAP_HEAD_SIZE], uint32_t count)
-{
-    head[0] = 0xdf; /* map 32: a big-endian count follows, as at a frame's head */
-    frame_head(head + 1, count);
-}
-
-/* With its head, and without what is in memory. */
-static size_t
-frame_size(const struct frame *envelope, const struct lighter_outputs *outputs)
-{
-    return envelope->size - 1 + MAP_HEAD_SIZE + outputs_size(outputs);
-}
-
-/* Send envelope, map head and outputs; `batch` becomes the request. */
-static int
-send_parts(struct session *session, struct client_job *job,
-           const struct frame *envelope, const struct lighter_outputs *outputs,
-           const struct request *batch, struct lighter_error *err)
-{
-    size_t n_parts = 2 + OUTPUTS_N_PARTS(outputs);
-    AUTO(free_bytes) struct iovec *parts = reallocarray(NULL, n_parts, sizeof *parts);
-    uint8_t head[MAP_HEAD_SIZE];
-
-    if (!parts)
-        return fail_nomem(err);
-    map_head(head, (uint32_t)outputs->n_keys);
-    parts[0] = (struct iovec){envelope->data, envelope->size - 1};
-    parts[1] = (struct iovec){head, sizeof head};
-    outputs_parts(outputs, parts + 2);
-    frame_head(envelope->data,
-               (uint32_t)(frame_size(envelope, outputs) - FRAME_HEAD_SIZE));
-    job->seq++;
-    job->n_unanswered++; /* before it is sent: answers are taken meanwhile */
-    return session_send(session, parts, n_parts, batch, err);
-}
-
-/* Wait for room, and have the large tensors where the daemon reads them. Without memory
- * they become parts of the frame.
- */
-static int
-make_room(struct session *session, const struct frame *envelope,
-          const struct lighter_outputs *outputs, struct request *batch,
-          struct lighter_error *err)
-{
-    size_t placed = outputs_choose(outputs, session->memory_room);
-    int r;
-
-    batch->size = frame_size(envelope, outputs);
-    r = session_check_size(session, batch->size, err);
-    if (r < 0)
-        return wrap_batch(err, r, batch->batch_idx, batch->dataloader_idx);
-    batch->size += placed;
-    r = session_make_room(session, batch->size, err);
-    if (r < 0 || placed == 0)
-        return r;
-    r = session_take_slot(session, placed, &batch->slot, err);
-    if (r == SESSION_NO_MEMORY) /* which is then so for all that follow, this first */
-        return make_room(session, envelope, outputs, batch, err);
-    if (r == 0)
-        outputs_place(outputs, session->memory.bytes, batch->slot.start);
-    return r;
-}
-
-/* Answers are taken before the batch is sent: those that are there, and more of them
- * while there is no room.
- */
-static int
-send_batch(struct session *session, struct client_job *job,
-           const struct lighter_outputs *outputs, struct request *batch,
-           struct lighter_error *err)
-{
-    AUTO(free_bytes) uint8_t *bytes = NULL;
-    struct frame envelope;
-    size_t placed = outputs_choose(outputs, session->memory_room);
-    int r = placed ? session_share_memory(session, placed, err) : 0;
-
-    if (r == 0) /* not before: an id is a request's, and that was one */
-        r = pack_write(session, job, batch, &envelope, err);
-    if (r < 0)
-        return r;
-    bytes = envelope.data;
-    r = make_room(session, &envelope, outputs, batch, err);
-    if (r < 0)
-        return r;
-    r = take_failure(job, err);
-    if (r == 0)
-        return send_parts(session, job, &envelope, outputs, batch, err);
-    if (batch->slot.size)
-        memory_give_back(&session->memory, batch->slot);
-    return r;
-}
-
-int
-lighter_write(struct lighter_client *client, int64_t handle,
-              const struct lighter_outputs *outputs, int64_t batch_idx,
-              int64_t dataloader_idx, struct lighter_error *err)
-{
-    struct client_job *job = find_job(client, handle, err);
-    struct request batch = {.on_answer = on_batch_answer,
-                            .owner = job,
-                            .batch_idx = batch_idx,
-                            .dataloader_idx = dataloader_idx};
+    struct client_job *job = calloc(1, sizeof *job);
     int r;
 
     if (!job)
-        return -EINVAL;
-    r = outputs_check(outputs, err);
+        return fail_nomem(err);
+    job->resume = spec->resume;
+    r = open_job(client, spec, job, ret_job, err);
     if (r < 0)
-        return wrap_batch(err, r, batch_idx, dataloader_idx);
-    r = session_poll(&client->session, err);
-    return r < 0 ? r : send_batch(&client->session, job, outputs, &batch, err);
-}
-
-static int
-commit(struct session *session, struct client_job *job, struct lighter_error *err)
-{
-    int r = 0;
-
-    while (r == 0 && job->n_unanswered)
-        r = session_wait(session, err);
-    return r < 0 ? r : take_failure(job, err);
+        job_free(job);
+    return r;
 }
 
 int
-lighter_commit(struct lighter_client *client, int64_t handle, struct lighter_error *err)
+job_open_again(struct session *session, struct client_job *job,
+               struct lighter_error *err)
 {
-    struct client_job *job = find_job(client, handle, err);
+    struct lighter_job opened = {0};
+    struct message answer;
+    int r = call_open(session, job, true, &answer, err);
 
-    return job ? commit(&client->session, job, err) : -EINVAL;
+    if (r != 0)
+        return r;
+    r = read_opened(&answer, job, &opened, err);
+    if (r == 0)
+        r = params_bool(answer.result, "published", &job->is_published, err);
+    message_done(&answer);
+    if (r >= 0 && opened.handle != job->handle) {
+        lighter_fail(err, LIGHTER_E_PROTOCOL, "the handle %" PRId64 ", not %" PRId64,
+                     opened.handle, job->handle);
+        return answer_malformed("open", err);
+    }
+    return r < 0 ? r : 0;
 }
 
-/* ---- the end of a job ---------------------------------------------------------- */
+/* ---- requests about a job ------------------------------------------------------ */
+
+/* What one has beside the handle; at most one of them. */
+struct job_request {
+    const char *method;
+    const bool *wait;
+    const char *reason;
+};
 
 static int
-call_end(struct session *session, const struct client_job *job, bool wait,
-         struct lighter_error *err)
+call_once(struct session *session, const struct client_job *job,
+          const struct job_request *request, struct lighter_error *err)
 {
     struct message_out out;
     struct message answer;
     struct frame frame;
     int r;
 
-    message_begin_request(&out, session->next_id, "end");
-    msgpack_pack_map(&out.packer, 2);
+    message_begin_request(&out, SESSION_CALL_ID, request->method);
+    msgpack_pack_map(&out.packer, request->wait || request->reason ? 2 : 1);
     pack_key_int(&out.packer, "job", job->handle);
-    pack_key_bool(&out.packer, "wait", wait);
+    if (request->wait)
+        pack_key_bool(&out.packer, "wait", *request->wait);
+    if (request->reason)
+        pack_key_text(&out.packer, "reason", request->reason);
     r = message_finish(&out, &frame, err);
     if (r == 0)
         r = session_call(session, &frame, &answer, err); /* takes */
     if (r == 0)
         message_done(&answer);
     return r;
+}
+
+/* A daemon that died may have published the job, and not said it: that is the answer.
+ */
+static int
+call_about(struct session *session, const struct client_job *job,
+           const struct job_request *request, struct lighter_error *err)
+{
+    int r;
+
+    do
+        r = call_once(session, job, request, err);
+    while (r == SESSION_LOST && !job->is_published);
+    return r < 0 ? r : 0;
+}
+
+int
+lighter_flush(struct lighter_client *client, int64_t handle, struct lighter_error *err)
+{
+    struct client_job *job = find_job(client, handle, err);
+    int r;
+
+    if (!job)
+        return -EINVAL;
+    r = job_commit(&client->session, job, err);
+    if (r < 0)
+        return r;
+    return call_about(&client->session, job, &(struct job_request){.method = "flush"},
+                      err);
 }
 
 int
@@ -407,36 +367,18 @@ lighter_end(struct lighter_client *client, int64_t handle, bool wait,
 
     if (!job)
         return -EINVAL;
-    r = commit(&client->session, job, err);
+    r = job_commit(&client->session, job, err);
     if (r < 0)
         return r;
-    r = call_end(&client->session, job, wait, err);
+    r = call_about(&client->session, job,
+                   &(struct job_request){.method = "end", .wait = &wait}, err);
     forget_job(client, job);
     return r;
 }
 
-static int
-call_abort(struct session *session, const struct client_job *job, const char *reason,
-           struct lighter_error *err)
-{
-    struct message_out out;
-    struct message answer;
-    struct frame frame;
-    int r;
-
-    message_begin_request(&out, session->next_id, "abort");
-    msgpack_pack_map(&out.packer, reason ? 2 : 1);
-    pack_key_int(&out.packer, "job", job->handle);
-    if (reason)
-        pack_key_text(&out.packer, "reason", reason);
-    r = message_finish(&out, &frame, err);
-    if (r == 0)
-        r = session_call(session, &frame, &answer, err); /* takes */
-    if (r == 0)
-        message_done(&answer);
-    return r;
-}
-
+/* Where the daemon is gone there is nothing to tell: the job's other ranks, and this
+ * client's other jobs, look for the next one when they need it.
+ */
 int
 lighter_abort(struct lighter_client *client, int64_t handle, const char *reason,
               struct lighter_error *err)
@@ -446,7 +388,10 @@ lighter_abort(struct lighter_client *client, int64_t handle, const char *reason,
 
     if (!job)
         return -EINVAL;
-    r = call_abort(&client->session, job, reason, err);
+    client->session.takes_losses = true;
+    r = call_once(&client->session, job,
+                  &(struct job_request){.method = "abort", .reason = reason}, err);
+    client->session.takes_losses = false;
     forget_job(client, job);
     return r;
 }

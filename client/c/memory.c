@@ -52,32 +52,32 @@ map(struct client_memory *memory, int fd, size_t size, struct lighter_error *err
     bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (bytes == MAP_FAILED)
         return lighter_fail_os(err, errno, "map %zu bytes of memory", size);
-    *memory = (struct client_memory){.bytes = bytes, .size = size};
+    *memory = (struct client_memory){.bytes = bytes, .fd = fd, .size = size};
     return 0;
 }
 
 int
-memory_open(struct client_memory *memory, size_t size, int *ret_fd,
-            struct lighter_error *err)
+memory_open(struct client_memory *memory, size_t size, struct lighter_error *err)
 {
     int fd = memfd_create("liblighter", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     int r;
 
+    *memory = (struct client_memory){0};
     if (fd < 0)
         return lighter_fail_os(err, errno, "make memory to share");
     r = map(memory, fd, size, err);
     if (r < 0)
         close(fd);
-    else
-        *ret_fd = fd;
     return r;
 }
 
 void
 memory_close(struct client_memory *memory)
 {
-    if (memory->bytes)
+    if (memory->bytes) {
         munmap(memory->bytes, memory->size);
+        close(memory->fd);
+    }
     free(memory->used);
     *memory = (struct client_memory){0};
 }

@@ -396,7 +396,7 @@ lighter_outputs_text(struct lighter_outputs *outputs, const char *key, const cha
         put_string(outputs, text, strlen(text));
 }
 
-/* ---- parts of a frame ---------------------------------------------------------- */
+/* ---- bytes of a frame ---------------------------------------------------------- */
 
 int
 outputs_check(const struct lighter_outputs *outputs, struct lighter_error *err)
@@ -468,19 +468,29 @@ outputs_size(const struct lighter_outputs *outputs)
     return size;
 }
 
-void
-outputs_parts(const struct lighter_outputs *outputs, struct iovec *ret_parts)
+static uint8_t *
+copy(uint8_t *to, const void *bytes, size_t size)
 {
+    memcpy(to, bytes, size);
+    return to + size;
+}
+
+uint8_t *
+outputs_copy(const struct lighter_outputs *outputs, uint8_t *to)
+{
+    const char *packed = outputs->packed.data;
     size_t at = 0;
 
     for (size_t i = 0; i < outputs->n_lent; i++) {
         const struct lent_bytes *lent = &outputs->lent[i];
         size_t end = lent->offset - (lent->is_placed ? lent->head_size : 0);
 
-        *ret_parts++ = (struct iovec){outputs->packed.data + at, end - at};
-        *ret_parts++ = lent->is_placed ? (struct iovec){(void *)lent->place, PLACE_SIZE}
-                                       : (struct iovec){(void *)lent->data, lent->size};
+        to = copy(to, packed + at, end - at);
+        to = lent->is_placed ? copy(to, lent->place, PLACE_SIZE)
+                             : copy(to, lent->data, lent->size);
         at = lent->offset;
     }
-    *ret_parts = (struct iovec){outputs->packed.data + at, outputs->packed.size - at};
+    return outputs->packed.size == at
+               ? to
+               : copy(to, packed + at, outputs->packed.size - at);
 }

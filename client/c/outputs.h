@@ -1,7 +1,7 @@
 /* outputs.h - one batch's outputs, packed as far as they can be before it is sent.
  *
- * In: keys and values. Out: the parts of a frame that come after the envelope: packed
- * bytes, and between them tensors' bytes where the caller has them.
+ * In: keys and values. Out: the bytes of a frame that come after the envelope: packed
+ * ones, and between them tensors' where the caller has them.
  */
 #ifndef CLIENT_OUTPUTS_H
 #define CLIENT_OUTPUTS_H
@@ -10,7 +10,6 @@
 
 #include <msgpack.h>
 #include <stdbool.h>
-#include <sys/uio.h>
 
 #define PLACE_SIZE 22 /* bytes of a key and a value that say where in memory */
 
@@ -56,12 +55,10 @@ size_t outputs_choose(const struct lighter_outputs *outputs, size_t room);
 void outputs_place(const struct lighter_outputs *outputs, uint8_t *memory,
                    size_t offset);
 
-/* Bytes of all parts. */
+/* Bytes of all that, without what is in memory. */
 size_t outputs_size(const struct lighter_outputs *outputs);
 
-#define OUTPUTS_N_PARTS(outputs) (2 * (outputs)->n_lent + 1)
-
-/* Fill that many parts, which are lent until the outputs change. Some may be empty. */
-void outputs_parts(const struct lighter_outputs *outputs, struct iovec *ret_parts);
+/* Write so many bytes. Return: the byte behind them. */
+uint8_t *outputs_copy(const struct lighter_outputs *outputs, uint8_t *to);
 
 #endif

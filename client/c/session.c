@@ -5,40 +5,77 @@
 #include "util/error.h"
 
 #include <sys/socket.h>
-#include <unistd.h>
 
 /* What is sent before the daemon has said its limits: `hello`. */
 #define FIRST_MAX_BYTES ((size_t)64 << 10)
 
+/* A call that is being made. */
+struct session_call {
+    struct message answer; /* without a zone: it is not there yet */
+    bool is_lost;          /* it never will be */
+};
+
+/* ---- answers ------------------------------------------------------------------- */
+
 static struct request *
 request_at(struct session *session, uint32_t id)
 {
-    return &session->requests[id % SESSION_MAX_REQUESTS];
+    return &session->requests[id % SESSION_MAX_BATCHES];
+}
+
+/* Lets go of all that was kept for it. */
+static void
+forget_request(struct session *session, struct request *request)
+{
+    session->unanswered_bytes -= request->size;
+    if (request->slot.size)
+        memory_give_back(&session->memory, request->slot);
+    free(request->frame.data);
+    *request = (struct request){0};
+}
+
+static int
+fail_unasked(uint32_t id, struct lighter_error *err)
+{
+    return lighter_fail(err, LIGHTER_E_PROTOCOL,
+                        "lighterd answered a request %u that was not sent", id);
+}
+
+static int
+take_call_answer(struct session *session, struct message *answer,
+                 struct lighter_error *err)
+{
+    if (!session->call)
+        return fail_unasked(answer->id, err);
+    session->call->answer = *answer; /* moved */
+    *answer = (struct message){0};
+    session->call = NULL;
+    return 0;
 }
 
 static int
 on_message(void *context, struct message *message, struct lighter_error *err)
 {
     struct session *session = context;
-    struct request *place = request_at(session, message->id), request = *place;
+    struct request *request = request_at(session, message->id);
 
     if (message->type != MESSAGE_RESPONSE)
         return lighter_fail(err, LIGHTER_E_PROTOCOL,
                             "lighterd sent a request, not an answer");
     if (message->id == 0 && message->error) /* it cannot go on with this connection */
         return answer_error(message->error, err);
-    if (message->id == 0 || request.id != message->id)
-        return lighter_fail(err, LIGHTER_E_PROTOCOL,
-                            "lighterd answered a request %u that was not sent",
-                            message->id);
-    session->unanswered_bytes -= request.size;
-    place->id = 0;
-    if (request.slot.size)
-        memory_give_back(&session->memory, request.slot);
-    if (request.owner)
-        request.on_answer(&request, message);
+    if (message->id == SESSION_CALL_ID)
+        return take_call_answer(session, message, err);
+    if (message->id == 0 || request->id != message->id ||
+        session->sending_id == message->id)
+        return fail_unasked(message->id, err);
+    if (request->owner)
+        request->on_answer(request, message);
+    forget_request(session, request);
     return 0;
 }
+
+/* ---- life ---------------------------------------------------------------------- */
 
 int
 session_open(struct session *session, const struct sockaddr_un *address,
@@ -46,7 +83,7 @@ session_open(struct session *session, const struct sockaddr_un *address,
 {
     *session = (struct session){.max_frame_bytes = FIRST_MAX_BYTES,
                                 .max_client_bytes = FIRST_MAX_BYTES,
-                                .next_id = 1};
+                                .next_id = SESSION_MAX_BATCHES};
     return channel_open(&session->channel, address, on_message, session, err);
 }
 
@@ -54,6 +91,8 @@ void
 session_close(struct session *session)
 {
     channel_close(&session->channel);
+    for (uint32_t i = 0; i < SESSION_MAX_BATCHES; i++)
+        free(session->requests[i].frame.data);
     memory_close(&session->memory);
 }
 
@@ -67,13 +106,44 @@ fail_broken(const struct session *session, struct lighter_error *err)
 
 /* The daemon learns at once that nobody will take its answers. */
 static int
-break_off(struct session *session, int r, const struct lighter_error *why,
-          struct lighter_error *err)
+break_off(struct session *session, int r, const struct lighter_error *why)
 {
     session->broken = r;
     session->broken_why = *why;
-    shutdown(session->channel.fd, SHUT_RDWR);
-    return fail_broken(session, err);
+    if (session->channel.fd >= 0)
+        shutdown(session->channel.fd, SHUT_RDWR);
+    return r;
+}
+
+/* A call that waits is lost, whatever becomes of the connection. */
+static int
+go_on(struct session *session, struct lighter_error *why)
+{
+    int r;
+
+    if (session->call)
+        session->call->is_lost = true;
+    session->call = NULL;
+    session->takes_losses = true;
+    r = session->on_lost(session->context, why);
+    session->takes_losses = false;
+    return r;
+}
+
+/* The channel returned `r` < 0. Return: 0: it is sound again; broken. */
+static int
+overcome(struct session *session, int r, struct lighter_error *why,
+         struct lighter_error *err)
+{
+    if (!session->takes_losses) {
+        if (r == -ECONNRESET && session->on_lost)
+            r = go_on(session, why);
+        if (r < 0)
+            break_off(session, r, why);
+    }
+    if (r < 0 && err)
+        *err = *why;
+    return r;
 }
 
 static int
@@ -85,7 +155,7 @@ receive(struct session *session, bool wait, struct lighter_error *err)
     if (session->broken)
         return fail_broken(session, err);
     r = channel_receive(&session->channel, wait, &why);
-    return r < 0 ? break_off(session, r, &why, err) : r;
+    return r < 0 ? overcome(session, r, &why, err) : r;
 }
 
 int
@@ -105,7 +175,9 @@ session_wait(struct session *session, struct lighter_error *err)
     return receive(session, true, err);
 }
 
-/* A frame larger than max_client_bytes goes alone. */
+/* ---- batches ------------------------------------------------------------------- */
+
+/* A batch larger than max_client_bytes goes alone. */
 static bool
 has_room(struct session *session, size_t size)
 {
@@ -138,10 +210,30 @@ session_make_room(struct session *session, size_t size, struct lighter_error *er
     return r;
 }
 
-/* `fd` goes with the frame, or is -1. */
+/* An answer that comes before all is sent is none: the frame must stay until then. */
 static int
-send_with(struct session *session, struct iovec *parts, size_t n_parts, int fd,
-          const struct request *request, struct lighter_error *err)
+send_request(struct session *session, const struct request *request,
+             struct lighter_error *err)
+{
+    int r;
+
+    session->sending_id = request->id;
+    r = channel_send(&session->channel, request->frame.data, request->frame.size, -1,
+                     err);
+    session->sending_id = 0;
+    return r;
+}
+
+/* Numbers and places go on side by side, so that places are in order of time. */
+static uint32_t
+number_after(uint32_t id)
+{
+    return id == UINT32_MAX ? SESSION_MAX_BATCHES : id + 1;
+}
+
+int
+session_send(struct session *session, const struct request *request,
+             struct lighter_error *err)
 {
     struct request *place = request_at(session, session->next_id);
     struct lighter_error why = LIGHTER_ERROR_INIT;
@@ -150,60 +242,58 @@ send_with(struct session *session, struct iovec *parts, size_t n_parts, int fd,
     *place = *request;
     place->id = session->next_id;
     session->unanswered_bytes += place->size;
-    session->next_id = session->next_id == UINT32_MAX ? 1 : session->next_id + 1;
-    r = channel_send(&session->channel, parts, n_parts, fd, &why);
-    return r < 0 ? break_off(session, r, &why, err) : 0;
+    session->next_id = number_after(session->next_id);
+    r = send_request(session, place, &why);
+    return r < 0 ? overcome(session, r, &why, err) : 0;
 }
 
-int
-session_send(struct session *session, struct iovec *parts, size_t n_parts,
-             const struct request *request, struct lighter_error *err)
+void
+session_disown(struct session *session, const void *owner)
 {
-    return send_with(session, parts, n_parts, -1, request, err);
+    for (uint32_t i = 0; i < SESSION_MAX_BATCHES; i++)
+        if (session->requests[i].owner == owner)
+            session->requests[i].owner = NULL;
 }
 
-static void
-keep_answer(const struct request *request, struct message *answer)
-{
-    struct message *kept = request->owner;
-
-    *kept = *answer;
-    *answer = (struct message){0};
-}
+/* ---- calls --------------------------------------------------------------------- */
 
 static int
-send_whole(struct session *session, const struct frame *frame, int fd,
-           struct message *answer, struct lighter_error *err)
+send_call(struct session *session, struct session_call *call, const struct frame *frame,
+          int fd, struct lighter_error *err)
 {
-    struct iovec part = {frame->data, frame->size};
-    struct request request = {
-        .size = frame->size, .on_answer = keep_answer, .owner = answer};
+    struct lighter_error why = LIGHTER_ERROR_INIT;
+    int r = session_check_size(session, frame->size, err);
 
-    return send_with(session, &part, 1, fd, &request, err);
+    if (r == 0 && session->broken)
+        r = fail_broken(session, err);
+    if (r < 0)
+        return r;
+    session->call = call;
+    r = channel_send(&session->channel, frame->data, frame->size, fd, &why);
+    return r < 0 ? overcome(session, r, &why, err) : 0;
 }
 
+/* `fd` goes with the frame, or is -1. */
 static int
 call_with(struct session *session, struct frame *frame, int fd,
           struct message *ret_answer, struct lighter_error *err)
 {
-    struct message answer = {0};
-    int r = session_check_size(session, frame->size, err);
+    struct session_call call = {0};
+    int r = send_call(session, &call, frame, fd, err);
 
-    if (r == 0)
-        r = session_make_room(session, frame->size, err);
-    if (r == 0)
-        r = send_whole(session, frame, fd, &answer, err);
     free(frame->data);
     *frame = (struct frame){0};
-    while (r == 0 && !answer.zone)
+    while (r == 0 && !call.answer.zone && !call.is_lost)
         r = session_wait(session, err);
-    if (r == 0 && answer.error)
-        r = answer_error(answer.error, err);
-    if (r < 0)
-        message_done(&answer);
-    else
-        *ret_answer = answer;
-    return r;
+    session->call = NULL;
+    if (r == 0 && call.answer.error)
+        r = answer_error(call.answer.error, err);
+    if (r == 0 && call.answer.zone) {
+        *ret_answer = call.answer;
+        return 0;
+    }
+    message_done(&call.answer);
+    return r < 0 ? r : SESSION_LOST;
 }
 
 int
@@ -216,34 +306,44 @@ session_call(struct session *session, struct frame *frame, struct message *ret_a
 /* ---- memory -------------------------------------------------------------------- */
 
 static int
-call_memory(struct session *session, size_t size, int fd, struct lighter_error *err)
+call_memory(struct session *session, const struct client_memory *memory,
+            struct lighter_error *err)
 {
     struct message_out out;
     struct message answer;
     struct frame frame;
     int r;
 
-    message_begin_request(&out, session->next_id, "memory");
+    message_begin_request(&out, SESSION_CALL_ID, "memory");
     msgpack_pack_map(&out.packer, 1);
-    pack_key_uint(&out.packer, "size", size);
+    pack_key_uint(&out.packer, "size", memory->size);
     r = message_finish(&out, &frame, err);
     if (r == 0)
-        r = call_with(session, &frame, fd, &answer, err); /* takes */
+        r = call_with(session, &frame, memory->fd, &answer, err); /* takes */
     if (r == 0)
         message_done(&answer);
     return r;
 }
 
+/* The session has it once the daemon has it. */
 static int
 share(struct session *session, size_t size, struct lighter_error *err)
 {
-    int fd, r = memory_open(&session->memory, size, &fd, err);
+    struct client_memory memory;
+    int r = memory_open(&memory, size, err);
 
     if (r < 0)
         return r;
-    r = call_memory(session, size, fd, err);
-    close(fd);
-    return r;
+    do
+        r = call_memory(session, &memory, err);
+    while (r == SESSION_LOST);
+    if (r < 0) {
+        memory_close(&memory);
+        return r;
+    }
+    session->memory = memory; /* moved */
+    session->memory_room = memory.size;
+    return 0;
 }
 
 int
@@ -251,12 +351,10 @@ session_share_memory(struct session *session, size_t size, struct lighter_error 
 {
     if (session->memory.bytes)
         return 0;
-    session->memory_room = memory_size_for(size, session->memory_room);
-    if (share(session, session->memory_room, err) == 0)
+    if (share(session, memory_size_for(size, session->memory_room), err) == 0)
         return 0;
     if (session->broken)
         return fail_broken(session, err);
-    memory_close(&session->memory);
     session->memory_room = 0;
     return 0;
 }
@@ -279,10 +377,37 @@ session_take_slot(struct session *session, size_t size, struct slot *ret_slot,
     return SESSION_NO_MEMORY;
 }
 
-void
-session_disown(struct session *session, const void *owner)
+/* ---- where the daemon has gone away -------------------------------------------- */
+
+int
+session_connect_again(struct session *session, const struct sockaddr_un *address,
+                      struct lighter_error *err)
 {
-    for (uint32_t i = 0; i < SESSION_MAX_REQUESTS; i++)
-        if (session->requests[i].owner == owner)
-            session->requests[i].owner = NULL;
+    channel_close(&session->channel);
+    return channel_open(&session->channel, address, on_message, session, err);
+}
+
+int
+session_share_again(struct session *session, struct lighter_error *err)
+{
+    if (!session->memory.bytes)
+        return 0;
+    session->memory_room = session->memory.size;
+    return call_memory(session, &session->memory, err);
+}
+
+int
+session_send_again(struct session *session, struct lighter_error *err)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; i < SESSION_MAX_BATCHES && r == 0; i++) {
+        struct request *request = request_at(session, session->next_id + i);
+
+        if (request->id && !request->owner) /* of a job that is over */
+            forget_request(session, request);
+        else if (request->id)
+            r = send_request(session, request, err);
+    }
+    return r;
 }

@@ -1,8 +1,10 @@
-/* session.h - requests on their way, and the answers brought back to who waits.
+/* session.h - batches on their way, one call beside them, and the answers brought back.
  *
- * Requests are numbered and pipelined; answers come in any order. Each request says who
- * is told of its answer. What breaks the connection is kept, and answers every later
- * call.
+ * Batches are numbered and pipelined; answers come in any order. A batch is kept, frame
+ * and memory, until it is answered: where the daemon goes away it is sent again, to the
+ * next one, which the session's owner looks for. A call is one request whose answer is
+ * waited for; it has the same number each time, for there is never a second one. What
+ * breaks the connection for good is kept, and answers every later call.
  */
 #ifndef CLIENT_SESSION_H
 #define CLIENT_SESSION_H
@@ -11,22 +13,26 @@
 #include "client/c/memory.h"
 
 enum { SESSION_NO_MEMORY = 1 };
+enum { SESSION_LOST = 1 };
 
-/* Requests without an answer at a time, a power of two: bounds memory where batches are
+/* Batches without an answer at a time, a power of two: bounds memory where they are
  * tiny, and is far more than a disk needs to be kept busy.
  */
-#define SESSION_MAX_REQUESTS 1024u
+#define SESSION_MAX_BATCHES 1024u
 
-/* One request without an answer. */
+#define SESSION_CALL_ID 1u /* of every call; batches have others */
+
+/* One batch without an answer. */
 struct request {
     uint32_t id; /* 0: none, this place is free */
-    size_t size; /* bytes of the frame, and of its tensors in memory */
+    struct frame frame;
     struct slot slot;
+    size_t size; /* bytes of the frame, and of its tensors in memory */
 
-    /* The answer is there: lent, but its frame and zone may be moved away. */
-    void (*on_answer)(const struct request *request, struct message *answer);
+    /* The answer is there: lent. */
+    void (*on_answer)(const struct request *request, const struct message *answer);
     void *owner; /* on_answer's own; borrowed, see session_disown() */
-    int64_t batch_idx, dataloader_idx;
+    int64_t seq, batch_idx, dataloader_idx;
 };
 
 struct session {
@@ -34,9 +40,20 @@ struct session {
     size_t max_frame_bytes, max_client_bytes;
     size_t memory_room; /* for the tensors of one batch; 0: there is no memory */
     struct client_memory memory;
-    struct request requests[SESSION_MAX_REQUESTS]; /* at id % SESSION_MAX_REQUESTS */
-    uint32_t next_id;                              /* never 0 */
+    struct request requests[SESSION_MAX_BATCHES]; /* at id % SESSION_MAX_BATCHES */
+    uint32_t next_id;                             /* of a batch */
+    uint32_t sending_id; /* the batch of which not all bytes are sent; 0: none */
     size_t unanswered_bytes;
+    struct session_call *call; /* that waits for its answer, or NULL; borrowed */
+
+    /* The daemon has gone away, `why` says how. NULL: that is the end. Within it,
+     * session_connect_again(), calls, and last session_send_again(). Return: 0: there
+     * is another one; broken, and `why` says it.
+     */
+    int (*on_lost)(void *context, struct lighter_error *why);
+    void *context;     /* of on_lost; borrowed */
+    bool takes_losses; /* what goes wrong is the caller's to look after */
+
     int broken; /* what a call on the broken connection returns; 0 while it is sound */
     struct lighter_error broken_why;
 };
@@ -49,20 +66,22 @@ void session_close(struct session *session);
 /* Take the answers that are there. Return: 0; broken. */
 int session_poll(struct session *session, struct lighter_error *err);
 
-/* Wait for bytes of answers. Return: 0; broken. */
+/* Wait for bytes of answers, or for the next daemon. Return: 0; broken. */
 int session_wait(struct session *session, struct lighter_error *err);
+
+/* ---- batches ---- */
 
 /* May a frame of `size` bytes, head included, ever be sent? Return: 0; -EDQUOT. */
 int session_check_size(const struct session *session, size_t size,
                        struct lighter_error *err);
 
-/* Wait until there is room for a frame and tensors of so many bytes. Return: 0; broken.
+/* Wait until there is room for a batch of so many bytes; session->next_id is its number
+ * then. Return: 0; broken.
  */
 int session_make_room(struct session *session, size_t size, struct lighter_error *err);
 
-/* Make memory for batches of so many bytes, and share it, where there is none yet. Uses
- * session->next_id. Return: 0, also where none is to be had: session->memory_room is 0
- * then; broken.
+/* Make memory for batches of so many bytes, and share it, where there is none yet.
+ * Return: 0, also where none is to be had: session->memory_room is 0 then; broken.
  */
 int session_share_memory(struct session *session, size_t size,
                          struct lighter_error *err);
@@ -73,20 +92,39 @@ int session_share_memory(struct session *session, size_t size,
 int session_take_slot(struct session *session, size_t size, struct slot *ret_slot,
                       struct lighter_error *err);
 
-/* Send one frame, for which there is room, with session->next_id in it. `request` is
- * copied, its id is set here. The parts are used up. Return: 0; broken.
+/* Send a batch, for which there is room, with session->next_id in its frame. `request`
+ * is copied, and its frame and slot taken, also on error; its id is set here. Return:
+ * 0: it is sent, or kept to be sent; broken.
  */
-int session_send(struct session *session, struct iovec *parts, size_t n_parts,
-                 const struct request *request, struct lighter_error *err);
+int session_send(struct session *session, const struct request *request,
+                 struct lighter_error *err);
 
-/* Send a whole frame (takes, also on error) with session->next_id in it, and wait for
- * its answer. On 0 *ret_answer is owned, and has a result. Return: 0; what the daemon's
- * error stands for; as session_check_size(); broken.
+/* The owner goes: its batches' answers are for nobody. */
+void session_disown(struct session *session, const void *owner);
+
+/* ---- calls ---- */
+
+/* Send a whole frame (takes, also on error) with SESSION_CALL_ID in it, and wait for
+ * its answer. On 0 *ret_answer is owned, and has a result.
+ * Return: 0; SESSION_LOST: the daemon went away first, and may have done it or not; the
+ *         next one is there, and waits for the call to be made again; what the daemon's
+ *         error stands for; as session_check_size(); broken.
  */
 int session_call(struct session *session, struct frame *frame,
                  struct message *ret_answer, struct lighter_error *err);
 
-/* The owner goes: its requests' answers are for nobody. */
-void session_disown(struct session *session, const void *owner);
+/* ---- where the daemon has gone away ---- */
+
+/* As channel_open(); nothing of the session's but its channel is another one. */
+int session_connect_again(struct session *session, const struct sockaddr_un *address,
+                          struct lighter_error *err);
+
+/* Share the memory, where there is one, with this daemon too. Return: 0; as
+ * session_call().
+ */
+int session_share_again(struct session *session, struct lighter_error *err);
+
+/* Send every batch without an answer, in order. Return: 0; as channel_send(). */
+int session_send_again(struct session *session, struct lighter_error *err);
 
 #endif

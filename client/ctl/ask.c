@@ -12,8 +12,10 @@ ask_connect(const struct options *options, struct lighter_client **ret_client)
     int r = lighter_connect(ret_client, options->socket_path,
                             "lighterctl " PACKAGE_VERSION, &err);
 
-    if (r == 0)
+    if (r == 0) {
+        lighter_set_reconnect(*ret_client, 0); /* who asked wants to know */
         return CTL_DONE;
+    }
     complain("%s", err.message);
     return r == -ECONNREFUSED ? CTL_NO_DAEMON : CTL_FAILED;
 }

@@ -22,6 +22,7 @@ print_help(void)
          "                     the usual places (see lighterctl(1))\n"
          "  --json             print JSON, for scripts\n"
          "  --timeout SECONDS  shutdown: how long to wait for the end (30)\n"
+         "  --stage STAGE      finalize, discard: of which stage the job is\n"
          "  -h, --help         this text, or a verb's\n"
          "  -V, --version      which lighterctl this is\n"
          "\n"
@@ -56,6 +57,10 @@ run_verb(const struct verb *verb, const struct options *options)
     }
     if (options->has_timeout && !verb->takes_timeout) {
         complain("'%s' takes no --timeout", verb->name);
+        return CTL_USAGE;
+    }
+    if (options->stage && !verb->takes_stage) {
+        complain("'%s' takes no --stage", verb->name);
         return CTL_USAGE;
     }
     return verb->run(options);

@@ -11,12 +11,13 @@
 
 #define MAX_TIMEOUT_S 86400
 
-enum { OPTION_SOCKET = 256, OPTION_JSON, OPTION_TIMEOUT };
+enum { OPTION_SOCKET = 256, OPTION_JSON, OPTION_TIMEOUT, OPTION_STAGE };
 
 static const struct option long_options[] = {
     {"socket", required_argument, NULL, OPTION_SOCKET},
     {"json", no_argument, NULL, OPTION_JSON},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+    {"stage", required_argument, NULL, OPTION_STAGE},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0}};
@@ -65,6 +66,9 @@ take_option(int option, struct options *options, char **argv)
         return CTL_DONE;
     case OPTION_TIMEOUT:
         return parse_timeout(optarg, options);
+    case OPTION_STAGE:
+        options->stage = optarg;
+        return CTL_DONE;
     case 'h':
         options->help = true;
         return CTL_DONE;

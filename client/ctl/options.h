@@ -20,8 +20,9 @@ struct options {
     bool json, help, version;
     bool has_timeout;
     int timeout_s;
-    const char *verb; /* NULL: none */
-    char **arguments; /* of the verb */
+    const char *stage; /* NULL: none */
+    const char *verb;  /* NULL: none */
+    char **arguments;  /* of the verb */
     int n_arguments;
 };
 

@@ -222,7 +222,8 @@ print_notes(FILE *file, const struct field *fields, const json_t *row)
         const json_t *value = field_value(fields, row);
         AUTO(free_bytes) char *text = NULL;
 
-        if (fields->place != FIELD_NOTE || !value || json_is_null(value))
+        if (fields->place != FIELD_NOTE || !value || json_is_null(value) ||
+            json_is_false(value))
             continue;
         text = fields->show(value);
         fprintf(file, "  %s: %s\n", fields->title, text);

@@ -15,7 +15,8 @@
 enum field_place {
     FIELD_LEFT,
     FIELD_RIGHT, /* numbers */
-    FIELD_NOTE   /* tables: a line of its own below the row, where there is a value */
+    FIELD_NOTE   /* tables: a line of its own below the row, where there is a value, and
+                    not false */
 };
 
 /* A column of a table, or a line of a block. */

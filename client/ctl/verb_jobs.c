@@ -19,7 +19,8 @@ static const char help[] =
     "           what has been written\n"
     "  AGE      since the first process opened the job\n"
     "\n"
-    "Why a job is over without being published stands below it. --json also has the\n"
+    "Why a job is over without being published stands below it, and whether it is\n"
+    "unfinished: what it has written is there, and it can go on. --json also has the\n"
     "paths of the outputs (targets).\n"
     "\n"
     "example:\n"
@@ -28,6 +29,7 @@ static const char help[] =
     "  predictions  predict  open      0/2      310     9920  12.1 MiB  1 min 8 s\n"
     "  masks        predict  failed    1/1       80     2560   1.3 GiB  2 h 3 min\n"
     "    error: /data/masks: No space left on device\n"
+    "    unfinished: open it with resume, or lighterctl finalize or discard it\n"
     "\n"
     "  $ lighterctl --json jobs | jq -r '.jobs[] | select(.state == \"failed\").name'\n"
     "\n"
@@ -42,6 +44,13 @@ show_ranks(const json_t *job)
     return formatted("%s/%s", ended, all);
 }
 
+static char *
+show_unfinished(const json_t *value)
+{
+    (void)value;
+    return formatted("open it with resume, or lighterctl finalize or discard it");
+}
+
 static const struct field fields[] = {
     {"NAME", "name", show_text, FIELD_LEFT},
     {"STAGE", "stage", show_text, FIELD_LEFT},
@@ -52,6 +61,7 @@ static const struct field fields[] = {
     {"BYTES", "bytes_written", show_size, FIELD_RIGHT},
     {"AGE", "age", show_duration, FIELD_RIGHT},
     {"error", "error", show_text, FIELD_NOTE},
+    {"unfinished", "unfinished", show_unfinished, FIELD_NOTE},
     {NULL, NULL, NULL, 0}};
 
 static enum ctl_exit

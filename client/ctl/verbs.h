@@ -9,12 +9,12 @@ struct verb {
     const char *summary; /* a line of lighterctl --help */
     const char *help;    /* lighterctl NAME --help: all of it */
     int min_arguments, max_arguments;
-    bool takes_timeout;
+    bool takes_timeout, takes_stage;
     enum ctl_exit (*run)(const struct options *options);
 };
 
-extern const struct verb verb_freeze, verb_jobs, verb_ping, verb_plugins, verb_shutdown,
-    verb_status, verb_unfreeze;
+extern const struct verb verb_discard, verb_finalize, verb_freeze, verb_jobs, verb_ping,
+    verb_plugins, verb_reload, verb_shutdown, verb_status, verb_unfreeze;
 
 /* All of them, in the order of the help; ends with NULL. */
 extern const struct verb *const verbs[];

@@ -26,7 +26,7 @@ static void
 fail(const char *what, const struct lighter_error *err)
 {
     fprintf(stderr, "predict: %s: %s\n", what, err->message);
-    exit(EXIT_FAILURE); /* the job is interrupted now, and nothing is published */
+    exit(EXIT_FAILURE); /* the job is interrupted now: `lighterctl jobs` has it */
 }
 
 /* Stands for a model. */

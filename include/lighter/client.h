@@ -29,8 +29,19 @@
  * LIGHTER_E_OS on a socket) stays broken: each later call answers the same error, and
  * batches without an answer may or may not have been written.
  *
- * Calls block, and go on after a signal. There are no time limits: a job's outputs are
- * ready when the disk has taken them.
+ * A daemon that dies breaks nothing: whichever call notices it looks for the next one,
+ * with the same socket path, again and again with pauses of 50 ms to 2 s; opens the
+ * client's jobs there, sends again what has no answer, and goes on where it was. Each
+ * batch is written once, whatever the daemon had done with it; one of which two daemons
+ * have died is refused (LIGHTER_E_STATE). Only where none is there within a limit, or it
+ * knows nothing of the jobs (it has another state directory, say), that call fails, and
+ * the connection is broken. See lighter_set_reconnect(). This library starts no daemon:
+ * systemd can (doc/service.md), or any other supervisor.
+ *
+ * Calls block, and go on after a signal. There are no time limits but that one: a job's
+ * outputs are ready when the disk has taken them. A call that looks for the next daemon
+ * blocks meanwhile; which is any with a `client` and an `err`, but lighter_connect()
+ * and lighter_abort(). No thread is made, and nothing happens between calls.
  */
 #ifndef LIGHTER_CLIENT_H
 #define LIGHTER_CLIENT_H
@@ -66,23 +77,35 @@ struct lighter_outputs;
 int lighter_connect(struct lighter_client **ret_client, const char *socket_path,
                     const char *client_name, struct lighter_error *err);
 
+/* How long a daemon that goes away is looked for before a call fails; 0 (or less): not
+ * at all. Else $LIGHTERD_RECONNECT_SECONDS of the time of lighter_connect() says it, or
+ * it is 300.
+ */
+void lighter_set_reconnect(struct lighter_client *client, double seconds);
+
 /* End the connection, and free the client. A job that was opened and neither ended nor
- * aborted is then interrupted: nothing of it is published. Takes NULL. Returns NULL.
+ * aborted is then interrupted: nothing of it is published, and a process that opens it
+ * with `resume` can go on with it. Takes NULL. Returns NULL.
  */
 struct lighter_client *lighter_disconnect(struct lighter_client *client);
 
-/* What the daemon said of itself. Lent until lighter_disconnect(). */
+/* What the daemon said of itself, the last one where there were several. Lent until the
+ * next call that may look for another one.
+ */
 struct lighter_hello {
     const char *socket_path;  /* where it listens */
     const char *server;       /* "lighterd 0.1.0" */
     int64_t pid;              /* of the daemon */
     int64_t max_frame_bytes;  /* of one batch on the wire */
     int64_t max_client_bytes; /* of batches without an answer */
+    int64_t n_reconnects;     /* how often a daemon went away, and the next one came */
 };
 
 const struct lighter_hello *lighter_hello(const struct lighter_client *client);
 
-/* The socket, to wait for its end with poll(). Lent: do not read, write or close it. */
+/* The socket, to wait for its end with poll(). Lent, as lighter_hello(): it is another
+ * one with another daemon, and -1 where none was found. Do not read, write or close it.
+ */
 int lighter_fd(const struct lighter_client *client);
 
 /* ---- outputs of one batch ------------------------------------------------------ */
@@ -91,9 +114,9 @@ int lighter_fd(const struct lighter_client *client);
  * a check here: the first thing that goes wrong (no memory, a key that came before, a
  * value too large for the wire) is kept, and lighter_write() returns it.
  *
- * Bytes of tensors are *lent*, from the call to the return of lighter_write(). They go to
- * the socket from where they are, large ones to memory that the daemon reads, copied
- * once. All else is copied at the call.
+ * Bytes of tensors are *lent*, from the call to the return of lighter_write(), which
+ * copies them: large ones to memory that the daemon reads, the others to a frame, which
+ * is kept until the daemon has answered. All else is copied at the call.
  */
 struct lighter_outputs *lighter_outputs_new(void); /* returns owned; NULL: no memory */
 
@@ -146,12 +169,19 @@ struct lighter_job_spec {
     const char *writers_json; /* the outputs, a JSON array of {"type": ..., "options":
                                  {...}}; `lighterctl plugins csv` shows the options.
                                  Required */
+    bool resume;              /* go on where an earlier process was interrupted, if one
+                                 was; else begin anew */
 };
 
 /* A job as this connection sees it. Plain data. */
 struct lighter_job {
     int64_t handle; /* names the job in the calls below */
-    int64_t seq;    /* batches of this rank that the daemon already had: else 0 */
+
+    /* With `resume`: batches of this rank that the daemon is done with already, and the
+     * samples in them. The next lighter_write() is the batch after them: pass over so
+     * many of the same data. Else 0.
+     */
+    int64_t committed_batches, committed_samples;
     size_t n_warnings;
     const char *const *warnings; /* sentences for the user; lent until the client's next
                                     lighter_open() or its end */
@@ -166,7 +196,8 @@ int lighter_open(struct lighter_client *client, const struct lighter_job_spec *s
 /* Hand a batch to every writer of the job.
  *
  * Returns as soon as the kernel has the bytes; the outputs may then be cleared and used
- * again. Waits only while more than max_client_bytes would be without an answer.
+ * again. Waits only while more than max_client_bytes would be without an answer, or for
+ * the next daemon.
  * `batch_idx` and `dataloader_idx` are recorded, and name the batch in errors.
  *
  * An error is this batch's or, because the daemon writes while this process goes on,
@@ -177,25 +208,34 @@ int lighter_write(struct lighter_client *client, int64_t handle,
                   const struct lighter_outputs *outputs, int64_t batch_idx,
                   int64_t dataloader_idx, struct lighter_error *err);
 
-/* Wait until every batch of the job is with the daemon's kernel: the death of a process
- * no longer loses it. Returns the error of an earlier batch, as lighter_write() does.
+/* Wait until every batch of the job is with the daemon's kernel: no death of a process,
+ * this one or the daemon, loses it then. Returns the error of an earlier batch, as
+ * lighter_write() does.
  */
 int lighter_commit(struct lighter_client *client, int64_t handle,
                    struct lighter_error *err);
+
+/* The same, and wait until they are on the disk: a loss of power does not lose them
+ * then. The daemon does it from time to time by itself.
+ */
+int lighter_flush(struct lighter_client *client, int64_t handle,
+                  struct lighter_error *err);
 
 /* This rank has no more batches. First does what lighter_commit() does: where that
  * fails, nothing was ended, and the job is as after lighter_commit().
  *
  * With `wait`, returns when every rank has ended and the outputs are published, whole,
  * under their final names; else as soon as the daemon knows. The handle is gone then,
- * also where that failed: the daemon keeps what is there.
+ * also where that failed: the daemon keeps what is there. A daemon that dies meanwhile
+ * is waited for, and the next one publishes.
  */
 int lighter_end(struct lighter_client *client, int64_t handle, bool wait,
                 struct lighter_error *err);
 
 /* The process failed: keep what is there, publish nothing. `reason` (may be NULL) is
  * for people. The handle is gone, also after an error. A handle that was gone before is
- * an error without consequences.
+ * an error without consequences. A daemon that has gone away is not waited for: it has
+ * published nothing, and the next one will not.
  */
 int lighter_abort(struct lighter_client *client, int64_t handle, const char *reason,
                   struct lighter_error *err);
@@ -204,7 +244,8 @@ int lighter_abort(struct lighter_client *client, int64_t handle, const char *rea
 
 /* Any method of the protocol ("status", "jobs", "plugins", ...) in JSON. `params_json`
  * is an object; NULL: {}. *ret_result_json is one too, in a line, its keys sorted;
- * owned: free().
+ * owned: free(). Where the daemon goes away before it answers, the next one is asked,
+ * and both may have done it.
  */
 int lighter_control(struct lighter_client *client, const char *method,
                     const char *params_json, char **ret_result_json,

@@ -268,15 +268,24 @@ WRONG = [
             [rawclient.csv_writer("/tmp/never/a.csv")] * 65,
         ],
     ),
+    ("open", OPEN, "resume", [0, 1, "true", [], {}, b""]),
+    ("open", OPEN, "id", [*NOT_INTS, -1, 0]),
+    ("open", OPEN, "answered", [*NOT_INTS, -1]),
+    ("open", OPEN, "handle", [*NOT_INTS, -1, 0, 2**32, 2**63 - 1]),
     ("write", WRITE, "job", [*NOT_INTS, None]),
     ("write", WRITE, "seq", [*NOT_INTS, None, 0, -1, 2, 2**63]),
     ("write", WRITE, "batch_idx", [*NOT_INTS, -1, 2**64 - 1]),
     ("write", WRITE, "dataloader_idx", [*NOT_INTS, -1]),
     ("write", WRITE, "outputs", [*NOT_MAPS, None, {1: 2}, {b"x": 1}, TEXT_TENSOR]),
+    ("flush", {"job": 1}, "job", [*NOT_INTS, None]),
     ("end", {"job": 1}, "job", [*NOT_INTS, None]),
     ("end", {"job": 1}, "wait", [0, 1, "true", [], {}, b""]),
     ("abort", {"job": 1}, "job", [*NOT_INTS, None]),
     ("abort", {"job": 1}, "reason", NOT_STRINGS),
+    ("finalize", {}, "job", [*NOT_STRINGS, None]),
+    ("finalize", {"job": "p"}, "stage", NOT_STRINGS),
+    ("discard", {}, "job", [*NOT_STRINGS, None]),
+    ("discard", {"job": "p"}, "stage", NOT_STRINGS),
     ("plugins", {}, "name", [*NOT_STRINGS, "", "nonsense", "x" * 1000]),
 ]
 
@@ -291,7 +300,7 @@ def test_a_wrong_parameter_is_told_by_its_name(
 ):
     for value in values:
         with daemon.raw() as client:
-            if method in ("write", "end", "abort"):
+            if method in ("write", "flush", "end", "abort"):
                 client.open_csv(tmp_path / "t.csv")
             refused = client.refusal(method, **{**good, key: value})
 
@@ -509,6 +518,7 @@ def test_a_handle_of_another_connection_is_none(daemon, tmp_path):
         owner.open_csv(tmp_path / "t.csv")
         for method, more in (
             ("write", {"seq": 1, "outputs": {"x": ["no"]}}),
+            ("flush", {}),
             ("end", {}),
             ("abort", {}),
         ):
@@ -527,10 +537,34 @@ def test_a_handle_that_is_gone_is_none(daemon, tmp_path, last):
         client.call(last, job=1)
         for method, more in (
             ("write", {"seq": 1, "outputs": {"x": [1]}}),
+            ("flush", {}),
             ("end", {}),
             ("abort", {}),
         ):
             assert client.refusal(method, job=1, **more).code == "bad_state"
+
+
+def test_a_handle_may_be_chosen_once(daemon, tmp_path):
+    with daemon.raw() as client:
+        opened = client.open_csv(tmp_path / "t.csv", handle=2**32 - 1)
+        assert opened["handle"] == 2**32 - 1
+        refused = client.refusal(
+            "open", job="q", handle=2**32 - 1, writers=[rawclient.csv_writer("/q.csv")]
+        )
+        assert refused.code == "bad_params" and "4294967295" in refused.message
+        second = client.open_csv(tmp_path / "u.csv", job="u")
+        assert second["handle"] == 2**32
+        for handle in (opened["handle"], second["handle"]):
+            client.call("end", job=handle)
+
+
+@pytest.mark.parametrize("name", ["", "\x1b[2J", "x" * 100_000, "é" * 60, ".."])
+def test_an_unfinished_job_that_nobody_has_is_refused(daemon, name):
+    with daemon.raw() as client:
+        for method in ("finalize", "discard"):
+            refused = client.refusal(method, job=name, stage=name)
+            assert refused.code == "bad_state"
+            assert "no unfinished job" in refused.message
 
 
 def test_hello_may_come_again(daemon):

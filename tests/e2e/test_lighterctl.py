@@ -3,13 +3,17 @@
 import json
 import os
 import re
+import signal
 import subprocess
 
 import daemons
 import pytest
 import rawclient
 
-VERBS = ["status", "jobs", "plugins", "ping", "shutdown"]
+VERBS = [
+    *("status", "jobs", "plugins", "ping", "finalize", "discard", "reload", "shutdown")
+]
+ARGUMENTS = {"finalize": ["job"], "discard": ["job"]}
 
 
 @pytest.fixture(autouse=True)
@@ -123,9 +127,9 @@ def test_jobs_is_a_table_for_people(busy):
     assert names["done"][1:6] == ["predict", "published", "1/1", "1", "1000"]
     assert names["given up"][1:4] == ["test", "aborted", "0/1"]
     assert names["live-é"][1:4] == ["predict", "open", "0/2"]
-    assert any(
-        "error: job 'given up' is not published" in " ".join(row) for row in found
-    )
+    notes = [" ".join(row) for row in found]
+    assert sum("error: job 'given up' is not published" in note for note in notes) == 1
+    assert sum(note.startswith("unfinished: ") for note in notes) == 1
 
 
 def test_columns_are_aligned(busy):
@@ -164,7 +168,77 @@ def test_what_a_client_calls_a_job_cannot_disturb_the_terminal(daemon, tmp_path)
         text = on(daemon, "jobs")
 
     assert not {"\x1b", "\r", "\x9b"} & set(text)
-    assert len(text.splitlines()) == 3
+    assert len(text.splitlines()) == 4
+
+
+# ---- finalize and discard ----
+
+
+@pytest.fixture
+def left(start_daemon, tmp_path):
+    """A daemon that finds the job of one that was killed: one rank of two had come."""
+    killed = start_daemon()
+    with killed.raw() as client:
+        client.open_csv(tmp_path / "p.csv", world_size=2)
+        client.call("write", job=1, seq=1, outputs={"x": [1, 2]})
+        killed.kill()
+    next_one = daemons.Daemon(killed.socket)
+    yield next_one
+    daemons.all_ended([next_one])
+
+
+def test_jobs_says_what_is_unfinished(left):
+    found = on(left, "jobs")
+
+    assert "interrupted" in found
+    assert "error: job 'p' is not published: the daemon ended before" in found
+    assert "unfinished: open it with resume" in found
+    jobs = as_json("--socket", left.socket, "jobs")["jobs"]
+    assert [job["unfinished"] for job in jobs] == [True]
+
+
+@pytest.mark.parametrize("more", [[], ["--stage", "predict"]])
+def test_finalize_publishes_what_there_is(left, tmp_path, more):
+    assert on(left, "finalize", "p", *more) == "p is published\n"
+
+    assert (tmp_path / "p.csv").read_bytes() == b"x\r\n1\r\n2\r\n"
+    assert left.job("p")["state"] == "published"
+    assert left.job("p")["unfinished"] is False
+    assert "no unfinished job 'p'" in on(left, "finalize", "p", expect=1)
+
+
+def test_discard_removes_what_there_is(left, tmp_path):
+    assert os.listdir(tmp_path) == ["p.tmp_rank0.csv"]
+    assert on(left, "discard", "p", "--stage=predict") == "p is discarded\n"
+
+    assert os.listdir(tmp_path) == []
+    assert left.job("p") is None
+    assert "no unfinished job 'p'" in on(left, "discard", "p", expect=1)
+
+
+@pytest.mark.parametrize("verb", ["finalize", "discard"])
+def test_the_stage_must_be_the_jobs(left, verb):
+    assert "no unfinished job 'p'" in on(left, verb, "p", "--stage", "test", expect=1)
+
+
+@pytest.mark.parametrize("verb", ["finalize", "discard"])
+def test_unfinished_jobs_are_ended_by_scripts_too(left, verb):
+    assert as_json("--socket", left.socket, verb, "p") == {}
+
+
+@pytest.mark.parametrize("verb", ["finalize", "discard"])
+def test_a_job_that_is_live_is_left_alone(busy, verb, tmp_path):
+    text = on(busy, verb, "live-é", expect=1)
+
+    assert "job 'live-é' (predict) is live: 1 of its ranks are connected" in text
+    assert busy.job("live-é")["state"] == "open"
+
+
+def test_finalize_that_fails_says_why_and_can_be_tried_again(left, tmp_path):
+    (tmp_path / "p.tmp_rank0.csv").rename(tmp_path / "away")
+    assert "p.tmp_rank0.csv" in on(left, "finalize", "p", expect=1)
+    (tmp_path / "away").rename(tmp_path / "p.tmp_rank0.csv")
+    assert on(left, "finalize", "p") == "p is published\n"
 
 
 # ---- plugins ----
@@ -218,6 +292,36 @@ def test_a_plugin_that_there_is_not_is_exit_code_1(daemon):
     assert "'nope'" in on(daemon, "plugins", "nope", expect=1)
 
 
+# ---- reload ----
+
+
+def test_reload_says_what_has_changed(start_daemon, tmp_path):
+    config = tmp_path / "lighterd.json"
+    config.write_text('{"drain": 20, "max_connections": 100}')
+    daemon = start_daemon("--config", config)
+    config.write_text('{"drain": 21, "max_connections": 1, "threads": 5}')
+    assert on(daemon, "reload") == (
+        "changed: drain, max_connections\nonly after a restart: threads\n"
+    )
+    with daemon.raw() as client:
+        said = on(daemon, "ping", expect=1)
+        assert "1 clients are connected; that is the limit" in said
+        client.call("ping")
+    config.write_text('{"drain": "soon"}')
+    said = on(daemon, "reload", expect=1)
+    assert f"{config}:1: 'drain' expects a whole number" in said
+
+
+def test_sighup_reloads_where_there_is_a_file(start_daemon, tmp_path):
+    config = tmp_path / "lighterd.json"
+    config.write_text("{}")
+    daemon = start_daemon("--config", config)
+    config.write_text('{"drain": 21}')
+    daemon.process.send_signal(signal.SIGHUP)
+    daemons.until(lambda: 'reloaded applied="drain"' in daemon.log(), "it has reloaded")
+    assert daemon.ask("ping")
+
+
 # ---- ping and shutdown ----
 
 
@@ -269,7 +373,8 @@ def test_the_socket_may_come_from_the_environment(daemon):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_without_a_daemon_the_exit_code_is_3(socket_dir, verb):
-    text = ctl("--socket", f"{socket_dir}/none", verb, expect=3)
+    arguments = ARGUMENTS.get(verb, [])
+    text = ctl("--socket", f"{socket_dir}/none", verb, *arguments, expect=3)
 
     assert f"{socket_dir}/none" in text
 
@@ -310,6 +415,10 @@ def test_help_lists_the_verbs(daemon):
         (["ping", "now"], "one word too many"),
         (["plugins", "a", "b"], "too many"),
         (["freeze", "job"], "needs more words"),
+        (["finalize"], "needs more words"),
+        (["discard", "a", "b"], "'b' is one word too many"),
+        (["jobs", "--stage", "test"], "takes no --stage"),
+        (["discard", "job", "--stage"], "--stage"),
         (["ping", "--timeout", "3"], "takes no --timeout"),
         (["shutdown", "--timeout", "x"], "whole seconds"),
         (["shutdown", "--timeout", "-1"], "whole seconds"),

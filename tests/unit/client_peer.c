@@ -13,15 +13,29 @@
 
 /* ---- the peer ------------------------------------------------------------------ */
 
+void
+peer_rise(struct peer *peer)
+{
+    peer->fd = accept4(peer->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+    ck_assert_int_ge(peer->fd, 0);
+    ck_assert_int_eq(frame_reader_init(&peer->reader, FRAME_MAX_BYTES, NULL), 0);
+}
+
+void
+peer_die(struct peer *peer)
+{
+    close(peer->fd);
+    frame_reader_done(&peer->reader);
+}
+
 static void *
 peer_main(void *argument)
 {
     struct peer *peer = argument;
 
-    peer->fd = accept4(peer->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-    ck_assert_int_ge(peer->fd, 0);
+    peer_rise(peer);
     peer->serve(peer);
-    close(peer->fd);
+    peer_die(peer);
     return NULL;
 }
 
@@ -59,7 +73,6 @@ peer_start(struct peer *peer, size_t chunk, void (*serve)(struct peer *peer))
                           .max_frame_bytes = FRAME_MAX_BYTES,
                           .max_client_bytes = FRAME_MAX_BYTES};
     peer_listen(peer);
-    ck_assert_int_eq(frame_reader_init(&peer->reader, FRAME_MAX_BYTES, NULL), 0);
     start_thread(peer);
 }
 
@@ -73,7 +86,6 @@ void
 peer_done(struct peer *peer)
 {
     message_done(&peer->request);
-    frame_reader_done(&peer->reader);
     close(peer->listen_fd);
     unit_tmpdir_remove(peer->directory);
 }
@@ -187,9 +199,12 @@ peer_accept_job(struct peer *peer)
 
     peer_expect(peer, "open");
     message_begin_result(&out, peer->request.id);
-    msgpack_pack_map(&out.packer, 3);
+    msgpack_pack_map(&out.packer, 6);
     pack_key_int(&out.packer, "handle", PEER_HANDLE);
-    pack_key_int(&out.packer, "seq", 0);
+    pack_key_int(&out.packer, "id", peer->job_id);
+    pack_key_int(&out.packer, "seq", peer->committed);
+    pack_key_int(&out.packer, "samples", 10 * peer->committed);
+    pack_key_bool(&out.packer, "published", peer->is_published);
     pack_key(&out.packer, "warnings");
     msgpack_pack_array(&out.packer, 1);
     pack_text(&out.packer, "p.csv already exists");
@@ -215,8 +230,17 @@ peer_param(const struct peer *peer, const char *key)
 {
     int64_t value = -1;
 
-    ck_assert_int_eq(
+    ck_assert_int_ge(
         params_int(peer->request.params, key, INT64_MIN, INT64_MAX, &value, NULL), 0);
+    return value;
+}
+
+bool
+peer_flag(const struct peer *peer, const char *key)
+{
+    bool value = false;
+
+    ck_assert_int_ge(params_bool(peer->request.params, key, &value, NULL), 0);
     return value;
 }
 

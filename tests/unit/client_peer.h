@@ -2,7 +2,8 @@
  * say what a daemon never would.
  *
  * It is a thread that serves one connection with a script of the test's: it expects
- * requests in an order, and answers as the test wants it.
+ * requests in an order, and answers as the test wants it. A script may let the daemon
+ * die, and go on as the next one.
  */
 #ifndef TESTS_CLIENT_PEER_H
 #define TESTS_CLIENT_PEER_H
@@ -24,6 +25,8 @@ struct peer {
     pthread_t thread;
     size_t chunk; /* bytes of an answer at a time */
     int64_t max_frame_bytes, max_client_bytes, max_memory_bytes;
+    int64_t job_id, committed; /* of the job: what `open` is told */
+    bool is_published;
     void (*serve)(struct peer *peer);
     struct frame_reader reader;
     struct message request; /* the last one; here until peer_finish() */
@@ -51,7 +54,11 @@ void peer_serve(struct peer *peer, const char *method); /* expect, answer */
 void peer_greet(struct peer *peer);                     /* hello */
 void peer_accept_job(struct peer *peer);                /* open, with a warning */
 void peer_greet_and_accept_job(struct peer *peer);
-int64_t peer_param(const struct peer *peer, const char *key); /* of the request */
+void peer_die(struct peer *peer);  /* it can connect, and nobody answers */
+void peer_rise(struct peer *peer); /* the next daemon is there */
+int64_t peer_param(const struct peer *peer,
+                   const char *key); /* of the request; or -1 */
+bool peer_flag(const struct peer *peer, const char *key);
 
 /* For the client's side. `oops` is what ck_assert_ok() prints. */
 extern struct lighter_error oops;

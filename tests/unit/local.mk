@@ -12,6 +12,9 @@ unit_cppflags = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(UV_CFLAGS) $(MSGPACK_CFLAGS) \
 AM_TESTS_ENVIRONMENT = PLUGIN_DIR='$(abs_top_builddir)/plugins/.libs'; \
 	export PLUGIN_DIR;
 
+job_clients = tests/unit/job_clients.c tests/unit/job_clients.h
+job_surgery = tests/unit/job_surgery.c tests/unit/job_surgery.h
+
 # util/, wire/ and daemon/
 unit_tests = \
 	tests/unit/test_address \
@@ -21,6 +24,7 @@ unit_tests = \
 	tests/unit/test_files \
 	tests/unit/test_frame \
 	tests/unit/test_jobs \
+	tests/unit/test_journal \
 	tests/unit/test_listener \
 	tests/unit/test_memory \
 	tests/unit/test_message \
@@ -29,10 +33,14 @@ unit_tests = \
 	tests/unit/test_path \
 	tests/unit/test_peer \
 	tests/unit/test_receive \
+	tests/unit/test_recovery \
 	tests/unit/test_registry \
 	tests/unit/test_settings \
 	tests/unit/test_sink \
+	tests/unit/test_spec \
+	tests/unit/test_state \
 	tests/unit/test_table \
+	tests/unit/test_unfinished \
 	tests/unit/test_utf8 \
 	tests/unit/test_value \
 	tests/unit/test_writer
@@ -48,8 +56,11 @@ tests_unit_test_files_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_files_LDADD = libunit.la
 tests_unit_test_frame_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_frame_LDADD = libunit.la
+tests_unit_test_jobs_SOURCES = tests/unit/test_jobs.c $(job_clients)
 tests_unit_test_jobs_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_jobs_LDADD = libunit.la
+tests_unit_test_journal_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_journal_LDADD = libunit.la
 tests_unit_test_listener_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_listener_LDADD = libunit.la
 tests_unit_test_memory_CPPFLAGS = $(unit_cppflags)
@@ -66,14 +77,25 @@ tests_unit_test_peer_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_peer_LDADD = libunit.la
 tests_unit_test_receive_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_receive_LDADD = libunit.la
+tests_unit_test_recovery_SOURCES = tests/unit/test_recovery.c $(job_clients) $(job_surgery)
+tests_unit_test_recovery_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_recovery_LDADD = libunit.la
 tests_unit_test_registry_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_registry_LDADD = libunit.la
 tests_unit_test_settings_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_settings_LDADD = libunit.la
 tests_unit_test_sink_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_sink_LDADD = libunit.la
+tests_unit_test_spec_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_spec_LDADD = libunit.la
+tests_unit_test_state_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_state_LDADD = libunit.la
 tests_unit_test_table_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_table_LDADD = libunit.la
+tests_unit_test_unfinished_SOURCES = tests/unit/test_unfinished.c $(job_clients) \
+	$(job_surgery)
+tests_unit_test_unfinished_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_unfinished_LDADD = libunit.la
 tests_unit_test_utf8_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_utf8_LDADD = libunit.la
 tests_unit_test_value_CPPFLAGS = $(unit_cppflags)

@@ -154,6 +154,7 @@ START_TEST(a_connection_that_broke_stays_broken)
 
     peer_start(&peer, SIZE_MAX, serve_half_a_job);
     client = peer_open_job(&peer);
+    lighter_set_reconnect(client, 0);
     ck_assert_ok(lighter_write(client, PEER_HANDLE, outputs, 0, 0, &oops));
 
     for (int i = 0; i < 2; i++) {

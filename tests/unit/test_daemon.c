@@ -30,6 +30,13 @@ run(void *data)
 }
 
 static void
+start_daemon(void)
+{
+    ck_assert_msg(daemon_init(&served, &settings, &err) == 0, "%s", err.message);
+    ck_assert_int_eq(pthread_create(&thread, NULL, run, NULL), 0);
+}
+
+static void
 start(void)
 {
     directory = unit_tmpdir();
@@ -39,12 +46,11 @@ start(void)
     settings.threads = 2;
     settings.state_dir = strdup(directory);
     ck_assert_int_gt(asprintf(&settings.socket, "%s/l.sock", directory), 0);
-    ck_assert_msg(daemon_init(&served, &settings, &err) == 0, "%s", err.message);
-    ck_assert_int_eq(pthread_create(&thread, NULL, run, NULL), 0);
+    start_daemon();
 }
 
 static void
-stop(void)
+stop_daemon(void)
 {
     struct lighter_client *client;
     char *json;
@@ -56,6 +62,12 @@ stop(void)
     lighter_disconnect(client);
     ck_assert(is_drained);
     daemon_done(&served);
+}
+
+static void
+stop(void)
+{
+    stop_daemon();
     settings_done(&settings);
     unit_tmpdir_remove(directory);
 }
@@ -199,6 +211,101 @@ START_TEST(a_client_that_leaves_interrupts_its_job)
     ck_assert(!unit_exists(directory, "t.csv"));
     ck_assert(unit_exists(directory, "t.tmp_rank0.csv"));
     free(json);
+    lighter_disconnect(client);
+}
+END_TEST
+
+/* ---- a daemon after another ---------------------------------------------------- */
+
+static void
+next_daemon(void)
+{
+    stop_daemon();
+    start_daemon();
+}
+
+START_TEST(a_job_goes_on_with_the_next_daemon)
+{
+    enum { N_ROWS = 40000 };
+    struct lighter_outputs *outputs = lighter_outputs_new();
+    struct lighter_client *client = connect_client();
+    int64_t handle = open_table(client, "t.csv");
+    uint32_t *values = calloc(N_ROWS, sizeof *values);
+    char *text, *line;
+    size_t n_lines = 0;
+
+    lighter_outputs_tensor(outputs, "x", LIGHTER_UINT32, 1, (const uint64_t[]){N_ROWS},
+                           values);
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(lighter_write(client, handle, outputs, i, 0, &err), 0);
+        write_ints(client, handle, 7, 1);
+        if (i == 1)
+            ck_assert_int_eq(lighter_flush(client, handle, &err), 0);
+        if (i < 3)
+            next_daemon();
+    }
+    ck_assert_msg(lighter_end(client, handle, true, &err) == 0, "%s", err.message);
+
+    text = unit_read_file(directory, "t.csv", NULL);
+    for (line = strchr(text, '\n') + 1; *line; line = strchr(line, '\n') + 1)
+        ck_assert_int_eq(*line, ++n_lines % (N_ROWS + 1) ? '0' : '7');
+    ck_assert_uint_eq(n_lines, 4 * (N_ROWS + 1));
+    ck_assert_int_eq(lighter_hello(client)->n_reconnects, 3);
+
+    free(text);
+    free(values);
+    lighter_outputs_free(outputs);
+    lighter_disconnect(client);
+}
+END_TEST
+
+/* -1 is no number of a batch; the batch counts all the same, for whoever comes back. */
+START_TEST(a_batch_that_cannot_be_read_is_refused_in_its_turn)
+{
+    struct lighter_outputs *outputs = lighter_outputs_new();
+    struct lighter_client *client = connect_client();
+    int64_t handle = open_table(client, "t.csv");
+    char *text;
+
+    write_ints(client, handle, 1, 1);
+    lighter_outputs_ints(outputs, "x", 1, (const int64_t[]){2});
+    ck_assert_int_eq(lighter_write(client, handle, outputs, -1, 0, &err), 0);
+    ck_assert_int_eq(lighter_commit(client, handle, &err), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(err.message, "'batch_idx' expects"));
+    next_daemon();
+    write_ints(client, handle, 3, 1);
+    ck_assert_msg(lighter_end(client, handle, true, &err) == 0, "%s", err.message);
+
+    text = unit_read_file(directory, "t.csv", NULL);
+    ck_assert_str_eq(text, "x\r\n1\r\n3\r\n");
+    free(text);
+    lighter_outputs_free(outputs);
+    lighter_disconnect(client);
+}
+END_TEST
+
+START_TEST(another_process_goes_on_where_one_was_interrupted)
+{
+    struct lighter_client *client = connect_client();
+    struct lighter_job_spec spec = {.job = "t.csv", .cwd = directory, .resume = true};
+    struct lighter_job job;
+    char *text;
+
+    spec.writers_json =
+        "[{\"type\": \"csv\", \"options\": {\"path\": \"t.csv\", \"keys\": [\"x\"]}}]";
+    write_ints(client, open_table(client, "t.csv"), 1, 2);
+    lighter_disconnect(client);
+    next_daemon();
+    client = connect_client();
+    ck_assert_msg(lighter_open(client, &spec, &job, &err) == 0, "%s", err.message);
+    ck_assert_int_eq(job.committed_batches, 1);
+    ck_assert_int_eq(job.committed_samples, 2);
+    write_ints(client, job.handle, 3, 1);
+    ck_assert_msg(lighter_end(client, job.handle, true, &err) == 0, "%s", err.message);
+
+    text = unit_read_file(directory, "t.csv", NULL);
+    ck_assert_str_eq(text, "x\r\n1\r\n2\r\n3\r\n");
+    free(text);
     lighter_disconnect(client);
 }
 END_TEST
@@ -355,6 +462,9 @@ main(void)
     tcase_add_test(jobs, large_tensors_arrive_from_a_client_that_uses_its_buffer_again);
     tcase_add_test(jobs, a_client_over_its_mark_is_slowed_and_loses_nothing);
     tcase_add_test(jobs, a_client_that_leaves_interrupts_its_job);
+    tcase_add_test(jobs, a_job_goes_on_with_the_next_daemon);
+    tcase_add_test(jobs, a_batch_that_cannot_be_read_is_refused_in_its_turn);
+    tcase_add_test(jobs, another_process_goes_on_where_one_was_interrupted);
     tcase_add_checked_fixture(tools, start, stop);
     tcase_add_test(tools, tools_are_answered);
     tcase_add_test(tools,

@@ -281,6 +281,63 @@ START_TEST(a_job_of_that_name_that_is_alive_is_left_alone)
 }
 END_TEST
 
+static bool
+is_kept(const void *data, const char *name)
+{
+    (void)data;
+    return strcmp(name, "a.x") == 0 || strcmp(name, "sub/inner/b.x") == 0;
+}
+
+START_TEST(pruning_leaves_those_that_are_wanted)
+{
+    must_store("a", "1");
+    must_store("b", "2");
+    must_store("sub/a", "3");
+    must_store("sub/inner/b", "4");
+    must_store("gone/c", "5");
+    ck_assert_msg(files_prune(&files, is_kept, NULL, &err) == 0, "%s", err.message);
+    publish();
+
+    expect_file("a.x", "1");
+    expect_file("sub/inner/b.x", "4");
+    ck_assert(!unit_exists(directory, "b.x"));
+    ck_assert(!unit_exists(directory, "sub/a.x"));
+    ck_assert(!unit_exists(directory, "gone"));
+}
+END_TEST
+
+START_TEST(staged_files_are_found_again_unless_somebody_has_them)
+{
+    struct files next;
+    bool gone = true;
+
+    must_store("a", "1");
+    files_init(&next);
+    ck_assert_int_eq(files_reopen(&next, directory, STAGING, &gone, &err), -EBUSY);
+    files_done(&next);
+    files_done(&files);
+    ck_assert_int_eq(files_reopen(&files, directory, STAGING, &gone, &err), 0);
+    ck_assert(!gone);
+    publish();
+    expect_file("a.x", "1");
+
+    files_done(&files);
+    ck_assert_int_eq(files_reopen(&files, directory, STAGING, &gone, &err), 0);
+    ck_assert(gone);
+    ck_assert_int_eq(files_publish(&files, &err), 0); /* that was done before */
+}
+END_TEST
+
+START_TEST(discarding_removes_what_is_staged_and_no_more)
+{
+    write_file("kept", "kept");
+    must_store("sub/a", "1");
+    ck_assert_int_eq(files_discard(&files, &err), 0);
+    ck_assert(!unit_exists(directory, STAGING));
+    expect_file("kept", "kept");
+}
+END_TEST
+
 START_TEST(a_folder_whose_files_were_taken_back_is_not_published)
 {
     must_store("folder/a", "1");
@@ -384,6 +441,9 @@ main(void)
     tcase_add_test(publishing, publishing_merges_into_what_is_there);
     tcase_add_test(publishing, what_an_earlier_job_left_is_removed);
     tcase_add_test(publishing, a_job_of_that_name_that_is_alive_is_left_alone);
+    tcase_add_test(publishing, pruning_leaves_those_that_are_wanted);
+    tcase_add_test(publishing, staged_files_are_found_again_unless_somebody_has_them);
+    tcase_add_test(publishing, discarding_removes_what_is_staged_and_no_more);
     tcase_add_test(publishing, a_folder_whose_files_were_taken_back_is_not_published);
     tcase_add_test(publishing, other_jobs_in_the_same_directory_are_left_alone);
     tcase_add_test(publishing,

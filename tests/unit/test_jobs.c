@@ -1,328 +1,10 @@
-/* test_jobs.c - daemon/jobs.c, job.c, stream.c, publish.c: the life of a job.
- *
- * What sessions do is done here by hand: ranks open, write, end, abort and vanish, on a
- * real loop, with the real plugins, in a directory of the test's own.
- */
-#include "daemon/job.h"
+/* test_jobs.c - daemon/jobs.c, job.c, stream.c, publish.c: the life of a job. */
+#include "tests/unit/job_clients.h"
 
-#include "tests/unit/pack.h"
-#include "tests/unit/unit.h"
-#include "util/log.h"
 #include "wire/params.h"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define N_IDS 64
-
-/* A connection: its peer, and the last answer of each id. */
-struct client {
-    struct peer *peer;
-    struct message answers[N_IDS]; /* owned */
-    bool answered[N_IDS];
-};
-
-static char *directory;
-static uv_loop_t loop;
-static struct registry registry;
-static struct quota quota = {.max = 1 << 30};
-static struct settings settings;
-static struct state state;
-static struct jobs jobs;
-static struct lighter_error err;
-static struct client clients[3];
-static int n_idle;
-
-static void
-on_answer(void *data, struct frame *frame)
-{
-    struct client *client = data;
-    struct message message;
-
-    pack_parse(&message, frame);
-    ck_assert_uint_lt(message.id, N_IDS);
-    ck_assert_msg(!client->answered[message.id], "id %u is answered twice", message.id);
-    client->answers[message.id] = message;
-    client->answered[message.id] = true;
-}
-
-static void
-on_idle(void *data)
-{
-    (void)data;
-    n_idle++;
-}
-
-static void
-settle(void)
-{
-    ck_assert_int_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
-}
-
-static void
-start_jobs(void)
-{
-    char *path;
-
-    ck_assert_int_gt(asprintf(&path, "%s/state", directory), 0);
-    ck_assert_msg(state_open(&state, path, "/s", &err) == 0, "%s", err.message);
-    free(path);
-    ck_assert_int_eq(settings_init(&settings, &err), 0);
-    jobs_init(&jobs, &loop, 4, &settings, &state);
-}
-
-static void
-stop_jobs(void)
-{
-    jobs_stop(&jobs);
-    settle();
-    jobs_done(&jobs);
-    state_done(&state);
-    settings_done(&settings);
-}
-
-static void
-begin(void)
-{
-    directory = unit_tmpdir();
-    log_set_level(LOG_LEVEL_ERROR);
-    ck_assert_msg(getenv("PLUGIN_DIR") != NULL, "PLUGIN_DIR is set by `make check`");
-    ck_assert_int_eq(registry_load(&registry, getenv("PLUGIN_DIR"), &err), 0);
-    ck_assert_int_eq(uv_loop_init(&loop), 0);
-    start_jobs();
-    jobs.on_idle = on_idle;
-    for (int i = 0; i < 3; i++) {
-        clients[i].peer = peer_new(&quota, 1 << 30);
-        clients[i].peer->on_answer = on_answer;
-        clients[i].peer->data = &clients[i];
-        snprintf(clients[i].peer->client, sizeof clients[i].peer->client, "client%d",
-                 i);
-    }
-}
-
-static void
-end(void)
-{
-    settle();
-    ck_assert_uint_eq(quota.used, 0);
-    stop_jobs();
-    ck_assert_int_eq(uv_loop_close(&loop), 0);
-    for (int i = 0; i < 3; i++) {
-        for (int id = 0; id < N_IDS; id++)
-            message_done(&clients[i].answers[id]);
-        ck_assert_uint_eq(clients[i].peer->refs, 1); /* nobody else keeps it */
-        peer_unref(clients[i].peer);
-    }
-    registry_done(&registry);
-    unit_tmpdir_remove(directory);
-}
-
-/* ---- what a client does -------------------------------------------------------- */
-
-#define CSV "{'type': 'csv', 'options': {'path': 'p.csv', 'keys': ['x']}}"
-#define CSV_OF(path) "{'type': 'csv', 'options': {'path': '" path "', 'keys': ['x']}}"
-#define FILES                                                                          \
-    "{'type': 'file', 'options': {'directory': 'd', 'value_key': 't',"                 \
-    " 'writer_fn': 'tensor', 'name_key': 'x'}}"
-
-static uint32_t last_id;
-static const char *open_with = ""; /* more params of `open` */
-
-static int
-open_as(struct client *client, struct seat *seat, const char *name, uint32_t rank,
-        uint32_t world_size, const char *writers)
-{
-    struct reply reply = reply_new(client->peer, ++last_id);
-    struct job_spec spec;
-    struct message message;
-    char *params;
-    int r;
-
-    ck_assert_int_gt(asprintf(&params,
-                              "{'job': '%s', 'rank': %u, 'world_size': %u, 'cwd': '%s',"
-                              " 'writers': [%s]%s}",
-                              name, rank, world_size, directory, writers, open_with),
-                     0);
-    pack_request(&message, last_id, "open", params);
-    free(params);
-    r = job_spec_init(&spec, &registry, &message, &err);
-    ck_assert_msg(r == 0, "%s", err.message);
-    message_done(&message);
-    *seat = (struct seat){.handle = last_id};
-    r = jobs_open(&jobs, &spec, seat, &reply, &err);
-    ck_assert_int_eq(reply_owed(&reply), r < 0);
-    ck_assert_ptr_null(spec.writers); /* taken, also on error */
-    reply_done(&reply);
-    return r;
-}
-
-/* The id of the request; the answer may come later. */
-static uint32_t
-begin_open(struct client *client, struct seat *seat, uint32_t rank, uint32_t world_size,
-           const char *writers)
-{
-    ck_assert_msg(open_as(client, seat, "job", rank, world_size, writers) == 0, "%s",
-                  err.message);
-    return last_id;
-}
-
-static int
-try_write(struct client *client, struct seat *seat, uint64_t seq, const char *outputs)
-{
-    struct reply reply = reply_new(client->peer, ++last_id);
-    struct message message;
-    char *params;
-    int r;
-
-    ck_assert_int_gt(asprintf(&params, "{'seq': %llu, 'outputs': %s}",
-                              (unsigned long long)seq, outputs),
-                     0);
-    pack_request(&message, last_id, "write", params);
-    free(params);
-    r = seat_write(seat, &message, NULL, &reply, &err);
-    ck_assert_int_eq(reply_owed(&reply), r < 0);
-    ck_assert_ptr_null(message.zone); /* taken, also on error */
-    reply_done(&reply);
-    return r;
-}
-
-static uint32_t
-begin_write(struct client *client, struct seat *seat, uint64_t seq, const char *outputs)
-{
-    ck_assert_msg(try_write(client, seat, seq, outputs) == 0, "%s", err.message);
-    return last_id;
-}
-
-static uint32_t
-begin_end(struct client *client, struct seat *seat, bool wait)
-{
-    struct reply reply = reply_new(client->peer, ++last_id);
-
-    ck_assert_msg(seat_end(seat, wait, &reply, &err) == 0, "%s", err.message);
-    ck_assert(!reply_owed(&reply));
-    return last_id;
-}
-
-/* ---- what it is answered -------------------------------------------------------- */
-
-static const msgpack_object *
-result_of(const struct client *client, uint32_t id)
-{
-    ck_assert_msg(client->answered[id], "request %u has no answer", id);
-    if (client->answers[id].error)
-        ck_abort_msg("request %u: %s", id,
-                     pack_text_of(client->answers[id].error, "message"));
-    return client->answers[id].result;
-}
-
-static void
-expect_error(const struct client *client, uint32_t id, const char *code,
-             const char *message)
-{
-    const char *text;
-
-    ck_assert_msg(client->answered[id], "request %u has no answer", id);
-    ck_assert_msg(client->answers[id].error != NULL, "request %u went well", id);
-    ck_assert_str_eq(pack_text_of(client->answers[id].error, "code"), code);
-    text = pack_text_of(client->answers[id].error, "message");
-    ck_assert_msg(strstr(text, message) != NULL, "%s", text);
-}
-
-static void
-expect_published(const struct client *client, uint32_t id, bool expected)
-{
-    const msgpack_object *result = result_of(client, id);
-    bool published = !expected;
-
-    ck_assert_int_eq(params_bool(result, "published", &published, NULL), 0);
-    ck_assert_int_eq(published, expected);
-}
-
-static const char *
-warning_of(const struct client *client, uint32_t id, uint32_t index)
-{
-    static char text[2048];
-    msgpack_object_array warnings;
-
-    ck_assert_int_eq(params_array(result_of(client, id), "warnings", &warnings, NULL),
-                     0);
-    if (index >= warnings.size)
-        return NULL;
-    snprintf(text, sizeof text, "%.*s", (int)warnings.ptr[index].via.str.size,
-             warnings.ptr[index].via.str.ptr);
-    return text;
-}
-
-static void
-open_rank(struct client *client, struct seat *seat, uint32_t rank, uint32_t world_size,
-          const char *writers)
-{
-    uint32_t id = begin_open(client, seat, rank, world_size, writers);
-    int64_t number = -1;
-
-    settle();
-    ck_assert_int_eq(params_int(result_of(client, id), "seq", 0, 99, &number, NULL), 0);
-    ck_assert_int_eq(number, 0);
-    ck_assert_int_eq(params_int(result_of(client, id), "handle", 0, 99, &number, NULL),
-                     0);
-    ck_assert_int_eq(number, seat->handle);
-}
-
-static void
-write_batch(struct client *client, struct seat *seat, uint64_t seq, const char *outputs)
-{
-    uint32_t id = begin_write(client, seat, seq, outputs);
-
-    settle();
-    result_of(client, id);
-}
-
-static void
-end_rank(struct client *client, struct seat *seat)
-{
-    uint32_t id = begin_end(client, seat, true);
-
-    settle();
-    expect_published(client, id, true);
-    ck_assert_ptr_null(seat->job);
-}
-
-static void
-expect_file(const char *name, const char *expected)
-{
-    char *text = unit_read_file(directory, name, NULL);
-
-    ck_assert_str_eq(text, expected);
-    free(text);
-}
-
-static void
-write_file(const char *name, const char *text)
-{
-    char path[512];
-    int fd;
-
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-    close(fd);
-}
-
-static const char *
-last_state(void)
-{
-    return job_state_name(TAILQ_LAST(&jobs.past, job_list));
-}
-
-static struct seat seats[3];
-#define ANN &clients[0]
-#define BOB &clients[1]
-#define EVE &clients[2]
 
 /* ---- one rank ------------------------------------------------------------------ */
 
@@ -515,14 +197,17 @@ END_TEST
 
 START_TEST(outputs_that_are_no_map_of_names_are_refused)
 {
+    const char *const bad[] = {
+        "[1]", "{'bin:x': [1]}",
+        "{'nd': true, 'type': '|u1', 'shape': [], 'data': 'bin:1'}"};
+    uint32_t id;
+
     open_rank(ANN, &seats[0], 0, 1, CSV);
-    ck_assert_int_lt(try_write(ANN, &seats[0], 1, "[1]"), 0);
-    ck_assert_int_lt(try_write(ANN, &seats[0], 2, "{'bin:x': [1]}"), 0);
-    ck_assert_int_lt(try_write(ANN, &seats[0], 3,
-                               "{'nd': true, 'type': '|u1', 'shape': [], "
-                               "'data': 'bin:1'}"),
-                     0);
-    ck_assert_str_eq(err.message, "'outputs' expects a map, got a tensor");
+    for (uint32_t i = 0; i < 3; i++) {
+        id = begin_write(ANN, &seats[0], i + 1, bad[i]);
+        settle();
+        expect_error(ANN, id, i ? "bad_type" : "bad_params", "'outputs'");
+    }
     write_batch(ANN, &seats[0], 4, "{'x': [1]}");
     ck_assert_uint_eq(quota.used, 0);
     end_rank(ANN, &seats[0]);
@@ -831,17 +516,6 @@ END_TEST
 
 /* ---- publishing that fails, epochs that follow ---------------------------------- */
 
-static void
-limit_file_size(rlim_t size)
-{
-    struct rlimit limit;
-
-    signal(SIGXFSZ, SIG_IGN);
-    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    limit.rlim_cur = size;
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
 /* One sample, of `size` times the same letter. */
 static void
 write_row(struct client *client, struct seat *seat, char letter, size_t size)
@@ -873,9 +547,9 @@ START_TEST(publishing_that_fails_leaves_the_previous_output_untouched)
     write_file("q.csv", "old");
     open_rank(ANN, &seats[0], 0, 2, CSV_OF("q.csv") ", " CSV);
     open_rank(BOB, &seats[1], 1, 2, CSV_OF("q.csv") ", " CSV);
-    write_row(ANN, &seats[0], 'a', 3000);
-    write_row(BOB, &seats[1], 'b', 3000);
-    limit_file_size(4096); /* enough for each shard, and for the journal */
+    write_row(ANN, &seats[0], 'a', 300000);
+    write_row(BOB, &seats[1], 'b', 300000);
+    limit_file_size(400000); /* enough for each shard, and for what Check writes */
     first = begin_end(ANN, &seats[0], true);
     second = begin_end(BOB, &seats[1], true);
     settle();
@@ -886,9 +560,9 @@ START_TEST(publishing_that_fails_leaves_the_previous_output_untouched)
     ck_assert_str_eq(last_state(), "failed");
     expect_file("p.csv", "old");
     expect_file("q.csv", "old");
-    ck_assert_uint_eq(size_of("p.tmp_rank0.csv"), 3 + 3000 + 2);
-    ck_assert_uint_eq(size_of("p.tmp_rank1.csv"), 3 + 3000 + 2);
-    ck_assert_uint_eq(size_of("q.tmp_rank0.csv"), 3 + 3000 + 2);
+    ck_assert_uint_eq(size_of("p.tmp_rank0.csv"), 3 + 300000 + 2);
+    ck_assert_uint_eq(size_of("p.tmp_rank1.csv"), 3 + 300000 + 2);
+    ck_assert_uint_eq(size_of("q.tmp_rank0.csv"), 3 + 300000 + 2);
 }
 END_TEST
 
@@ -1060,11 +734,9 @@ main(void)
     TCase *epochs = unit_case(suite, "epochs");
     TCase *const cases[] = {one, batches, several, unwell, epochs};
 
-    /* libuv opens descriptors of its own with its first loop, and keeps them */
-    uv_loop_init(&loop);
-    uv_loop_close(&loop);
+    clients_warm_up();
     for (int i = 0; i < 5; i++)
-        tcase_add_checked_fixture(cases[i], begin, end);
+        tcase_add_checked_fixture(cases[i], clients_begin, clients_end);
     tcase_add_test(one, one_rank_writes_and_publishes_a_table);
     tcase_add_test(one, requests_need_not_wait_for_one_another);
     tcase_add_test(one, an_empty_epoch_publishes_the_header);

@@ -12,6 +12,7 @@
 static char *directory;
 static struct sockaddr_un address;
 static struct lighter_error err;
+static const struct visitors nobody;
 
 static void
 set_address(const char *name)
@@ -38,7 +39,7 @@ end(void)
 static void
 init(struct listener *listener)
 {
-    ck_assert_msg(listener_init(listener, &address, &err) == 0, "%s", err.message);
+    ck_assert_msg(listener_init(listener, &address, &nobody, &err) == 0, "%s", err.message);
 }
 
 static int
@@ -87,7 +88,7 @@ START_TEST(a_second_listener_finds_the_socket_taken_and_leaves_it)
     int client;
 
     init(&first);
-    ck_assert_int_eq(listener_init(&second, &address, &err), LISTENER_TAKEN);
+    ck_assert_int_eq(listener_init(&second, &address, &nobody, &err), LISTENER_TAKEN);
     ck_assert_uint_eq(err.code, LIGHTER_E_STATE);
     ck_assert_ptr_nonnull(strstr(err.message, address.sun_path));
     ck_assert_int_eq(second.fd, -1);
@@ -137,7 +138,7 @@ START_TEST(a_lock_that_is_a_link_is_not_followed)
 
     snprintf(path, sizeof path, "%s.lock", address.sun_path);
     ck_assert_int_eq(symlink("elsewhere", path), 0);
-    ck_assert_int_eq(listener_init(&listener, &address, &err), -ELOOP);
+    ck_assert_int_eq(listener_init(&listener, &address, &nobody, &err), -ELOOP);
     ck_assert(!unit_exists(directory, "elsewhere"));
 }
 END_TEST
@@ -147,7 +148,7 @@ START_TEST(a_directory_that_cannot_be_made_says_so)
     struct listener listener;
 
     set_address("a/b/l.sock");
-    ck_assert_int_eq(listener_init(&listener, &address, &err), -ENOENT);
+    ck_assert_int_eq(listener_init(&listener, &address, &nobody, &err), -ENOENT);
     ck_assert_ptr_nonnull(strstr(err.message, "open the lock"));
 }
 END_TEST
@@ -157,7 +158,7 @@ START_TEST(a_directory_in_the_sockets_place_stays)
     struct listener listener;
 
     ck_assert_int_eq(mkdir(address.sun_path, 0700), 0);
-    ck_assert_int_lt(listener_init(&listener, &address, &err), 0);
+    ck_assert_int_lt(listener_init(&listener, &address, &nobody, &err), 0);
     ck_assert(unit_exists(directory, "l.sock"));
 }
 END_TEST
@@ -202,7 +203,7 @@ START_TEST(clients_come_in_until_the_listener_stops)
         close(clients[i]);
     }
     ck_assert(!unit_exists(directory, "l.sock")); /* the name went first */
-    ck_assert_int_eq(listener_init(&next, &address, &err), LISTENER_TAKEN);
+    ck_assert_int_eq(listener_init(&next, &address, &nobody, &err), LISTENER_TAKEN);
     listener_stop(&listener); /* a second time is nothing */
     listener_done(&listener);
     init(&next);

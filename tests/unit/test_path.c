@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -99,6 +100,23 @@ START_TEST(hostile_names_are_refused_and_make_nothing)
                       err.message);
         ck_assert_int_eq(count_entries(), 0);
     }
+}
+END_TEST
+
+/* Who looks through a directory has room for a path. */
+START_TEST(a_name_is_no_longer_than_a_path)
+{
+    char name[PATH_MAX + 1], leaf[PATH_LEAF_SIZE];
+    int fd;
+
+    for (size_t i = 0; i < sizeof name; i++)
+        name[i] = i % 200 == 199 ? '/' : 'a';
+    ck_assert_int_eq(walk(name, PATH_MAX - 2, ".x", leaf), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(err.message, "is longer than a path can be"));
+    ck_assert_int_eq(count_entries(), 0);
+    ck_assert_int_eq(path_walk(directory_fd, name, PATH_MAX - 3, ".x", &fd, leaf, &err),
+                     0);
+    close(fd);
 }
 END_TEST
 
@@ -287,6 +305,7 @@ main(void)
 
     tcase_add_checked_fixture(names, make_directory, remove_directory);
     tcase_add_test(names, hostile_names_are_refused_and_make_nothing);
+    tcase_add_test(names, a_name_is_no_longer_than_a_path);
     tcase_add_test(names, odd_names_that_stay_inside_are_taken);
     tcase_add_test(names, a_suffix_counts_as_part_of_the_last_component);
     tcase_add_test(names, walking_makes_the_folders_of_a_name);

@@ -271,12 +271,76 @@ START_TEST(help_and_version_are_answered)
 }
 END_TEST
 
+/* ---- once more ------------------------------------------------------------------ */
+
+static void
+write_config(const char *text)
+{
+    FILE *file = fopen(path, "w");
+
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+START_TEST(a_reload_takes_over_what_can_change)
+{
+    char *argv[] = {"lighterd", "--config", path, "--max-connections", "7", NULL};
+    struct settings_change change;
+
+    write_config("{\"drain\": 5, \"threads\": 2, \"max_connections\": 3}");
+    ck_assert_int_eq(parse(argv), 0);
+    write_config("{\"drain\": 6, \"threads\": 4, \"log_level\": \"debug\","
+                 " \"max_connections\": 9}");
+    ck_assert_int_eq(settings_reload(&settings, &change, &err), 0);
+    ck_assert_str_eq(change.applied, "log_level, drain");
+    ck_assert_str_eq(change.kept, "threads");
+    ck_assert_int_eq(settings.drain_s, 6);
+    ck_assert_str_eq(settings.log_level, "debug");
+    ck_assert_int_eq(settings.threads, 2);
+    ck_assert_int_eq(settings.max_connections, 7); /* the command line still wins */
+}
+END_TEST
+
+START_TEST(a_reload_of_something_wrong_changes_nothing)
+{
+    char *argv[] = {"lighterd", "--config", path, NULL};
+    struct settings_change change;
+
+    write_config("{\"drain\": 5}");
+    ck_assert_int_eq(parse(argv), 0);
+    write_config("{\"drain\": 6, \"threads\": -1}");
+    ck_assert_int_eq(settings_reload(&settings, &change, &err), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(err.message, "'threads'"));
+    ck_assert_int_eq(settings.drain_s, 5);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(settings_reload(&settings, &change, &err), -ENOENT);
+    ck_assert_int_eq(settings.drain_s, 5);
+}
+END_TEST
+
+START_TEST(a_reload_finds_its_file_from_another_directory)
+{
+    char *argv[] = {"lighterd", "--config", "lighterd.json", NULL};
+    struct settings_change change;
+
+    write_config("{\"drain\": 5}");
+    ck_assert_int_eq(chdir(directory), 0);
+    ck_assert_int_eq(parse(argv), 0);
+    ck_assert_int_eq(chdir("/"), 0);
+    write_config("{\"drain\": 6}");
+    ck_assert_int_eq(settings_reload(&settings, &change, &err), 0);
+    ck_assert_int_eq(settings.drain_s, 6);
+}
+END_TEST
+
 int
 main(void)
 {
     Suite *suite = suite_create("settings");
     TCase *file = unit_case(suite, "file");
     TCase *line = unit_case(suite, "command line");
+    TCase *again = unit_case(suite, "once more");
 
     tcase_add_checked_fixture(file, begin, end);
     tcase_add_test(file, every_setting_has_a_default);
@@ -296,5 +360,9 @@ main(void)
     tcase_add_test(line, wrong_usage_is_refused);
     tcase_add_test(line, numbers_of_the_command_line_are_whole_and_in_range);
     tcase_add_test(line, help_and_version_are_answered);
+    tcase_add_checked_fixture(again, begin, end);
+    tcase_add_test(again, a_reload_takes_over_what_can_change);
+    tcase_add_test(again, a_reload_of_something_wrong_changes_nothing);
+    tcase_add_test(again, a_reload_finds_its_file_from_another_directory);
     return unit_main(suite);
 }

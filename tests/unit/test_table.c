@@ -86,7 +86,7 @@ expect_file(const char *name, const char *expected)
 static void
 publish(uint32_t n_shards)
 {
-    ck_assert_msg(table_join(&table, pointers, n_shards, &err) == 0, "%s", err.message);
+    ck_assert_msg(table_join(pointers, n_shards, &err) == 0, "%s", err.message);
     ck_assert_msg(table_publish(&table, pointers, n_shards, &err) == 0, "%s",
                   err.message);
 }
@@ -152,6 +152,83 @@ START_TEST(a_shard_that_is_being_written_is_refused_and_stays)
     shard_close(&shards[0]);
     ck_assert_int_eq(shard_open(&other, &table, 0, bytes("head\n"), &err), 0);
     shard_close(&other);
+}
+END_TEST
+
+/* A worker has a descriptor of its own of the shard that it brings to the disk. */
+START_TEST(a_shard_that_is_closed_can_be_had_though_it_is_still_being_synced)
+{
+    int synced;
+
+    open_shards("p.csv", 1);
+    append(0, "row\n");
+    synced = fcntl(shards[0].fd, F_DUPFD_CLOEXEC, 3);
+    shard_close(&shards[0]);
+    ck_assert_msg(shard_reopen(&shards[0], &table, 0, 5, 9, &err) == 0, "%s",
+                  err.message);
+    close(synced);
+}
+END_TEST
+
+START_TEST(a_shard_goes_on_behind_what_was_committed)
+{
+    open_shards("p.csv", 1);
+    append(0, "1\n");
+    append(0, "torn");
+    shard_close(&shards[0]);
+    ck_assert_int_eq(shard_reopen(&shards[0], &table, 0, 5, 7, &err), 0);
+    expect_file("p.tmp_rank0.csv", "head\n1\n");
+    append(0, "2\n");
+    expect_file("p.tmp_rank0.csv", "head\n1\n2\n");
+    publish(1);
+    expect_file("p.csv", "head\n1\n2\n");
+}
+END_TEST
+
+START_TEST(a_shard_that_has_lost_bytes_is_not_gone_on_with)
+{
+    open_shards("p.csv", 1);
+    append(0, "1\n");
+    shard_close(&shards[0]);
+    ck_assert_int_eq(shard_reopen(&shards[0], &table, 0, 5, 8, &err), -ENODATA);
+    ck_assert_int_eq(shard_reopen(&shards[1], &table, 1, 5, 5, &err), -ENOENT);
+    ck_assert_int_eq(shards[0].fd, -1);
+    expect_file("p.tmp_rank0.csv", "head\n1\n");
+    ck_assert(!unit_exists(directory, "p.tmp_rank1.csv"));
+}
+END_TEST
+
+START_TEST(what_was_appended_last_can_be_taken_back)
+{
+    open_shards("p.csv", 1);
+    append(0, "1\n");
+    append(0, "22\n");
+    shard_undo(&shards[0], 3);
+    expect_file("p.tmp_rank0.csv", "head\n1\n");
+    append(0, "3\n");
+    expect_file("p.tmp_rank0.csv", "head\n1\n3\n");
+}
+END_TEST
+
+START_TEST(a_shard_is_removed_unless_somebody_writes_it)
+{
+    open_shards("p.csv", 2);
+    shard_close(&shards[1]);
+    ck_assert_int_eq(shard_remove(&table, 0, &err), -EBUSY);
+    ck_assert_int_eq(shard_remove(&table, 1, &err), 0);
+    ck_assert_int_eq(shard_remove(&table, 1, &err), 0); /* there is none any more */
+    ck_assert(unit_exists(directory, "p.tmp_rank0.csv"));
+    ck_assert(!unit_exists(directory, "p.tmp_rank1.csv"));
+}
+END_TEST
+
+START_TEST(a_shard_that_nobody_has_open_can_be_synced)
+{
+    open_shards("p.csv", 1);
+    shard_close(&shards[0]);
+    ck_assert_int_eq(shard_sync(&table, 0, &err), 0);
+    ck_assert_int_eq(shard_sync(&table, 1, &err), -ENOENT);
+    ck_assert_ptr_nonnull(strstr(err.message, "'p.tmp_rank1.csv'"));
 }
 END_TEST
 
@@ -236,7 +313,7 @@ START_TEST(a_shard_that_cannot_be_mended_is_given_up)
     ck_assert_int_eq(shards[0].given_up, true);
     ck_assert_int_eq(shard_append(&shards[0], bytes("3\n"), &err), -EIO);
     ck_assert_ptr_nonnull(strstr(err.message, "was given up"));
-    ck_assert_int_eq(table_join(&table, pointers, 1, &err), -EIO);
+    ck_assert_int_eq(table_join(pointers, 1, &err), -EIO);
     expect_file("p.tmp_rank0.csv", "head\n1\n");
 }
 END_TEST
@@ -298,7 +375,7 @@ START_TEST(joining_twice_is_joining_once)
     append(0, "1\n");
     append(1, "2\n");
     append(2, "3\n");
-    ck_assert_int_eq(table_join(&table, pointers, 3, &err), 0);
+    ck_assert_int_eq(table_join(pointers, 3, &err), 0);
     publish(3);
     expect_file("p.csv", "head\n1\n2\n3\n");
 }
@@ -311,7 +388,7 @@ START_TEST(a_join_that_fails_leaves_the_shards_and_the_old_table)
     append(0, "1\n");
     append(1, "22222222\n");
     limit_file_size(15);
-    ck_assert_int_lt(table_join(&table, pointers, 2, &err), 0);
+    ck_assert_int_lt(table_join(pointers, 2, &err), 0);
     limit_file_size(RLIM_INFINITY);
 
     expect_file("p.csv", "old");
@@ -327,7 +404,7 @@ START_TEST(a_shard_that_changed_its_size_is_not_joined)
     open_shards("p.csv", 2);
     append(1, "1\n");
     ck_assert_int_eq(ftruncate(shards[1].fd, 6), 0);
-    ck_assert_int_eq(table_join(&table, pointers, 2, &err), -EIO);
+    ck_assert_int_eq(table_join(pointers, 2, &err), -EIO);
     ck_assert_ptr_nonnull(
         strstr(err.message, "'p.tmp_rank1.csv' has changed its size"));
     expect_file("p.tmp_rank0.csv", "head\n");
@@ -369,7 +446,7 @@ START_TEST(a_directory_that_came_meanwhile_stops_the_publication)
     open_shards("p.csv", 1);
     append(0, "1\n");
     ck_assert_int_eq(mkdirat(table.directory_fd, "p.csv", 0700), 0);
-    ck_assert_int_eq(table_join(&table, pointers, 1, &err), 0);
+    ck_assert_int_eq(table_join(pointers, 1, &err), 0);
     ck_assert_int_eq(table_publish(&table, pointers, 1, &err), -EISDIR);
     expect_file("p.tmp_rank0.csv", "head\n1\n");
 }
@@ -398,6 +475,13 @@ main(void)
     tcase_add_test(of_shards, names_with_other_dots_have_shards_too);
     tcase_add_test(of_shards, an_old_shard_is_replaced);
     tcase_add_test(of_shards, a_shard_that_is_being_written_is_refused_and_stays);
+    tcase_add_test(of_shards,
+                   a_shard_that_is_closed_can_be_had_though_it_is_still_being_synced);
+    tcase_add_test(of_shards, a_shard_goes_on_behind_what_was_committed);
+    tcase_add_test(of_shards, a_shard_that_has_lost_bytes_is_not_gone_on_with);
+    tcase_add_test(of_shards, what_was_appended_last_can_be_taken_back);
+    tcase_add_test(of_shards, a_shard_is_removed_unless_somebody_writes_it);
+    tcase_add_test(of_shards, a_shard_that_nobody_has_open_can_be_synced);
     tcase_add_test(of_shards, a_link_in_a_shards_place_is_refused);
     tcase_add_test(of_shards, a_name_that_leaves_no_room_for_a_shard_is_refused);
     tcase_add_test(of_shards, batches_are_appended_in_their_order);

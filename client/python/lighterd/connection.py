@@ -6,7 +6,7 @@ is no other. `post` comes back when the socket has taken the whole frame; big te
 have by then been copied into memory that the daemon reads, which is made when the first
 of them comes. Nothing is lent: what a request said, frame and memory, is kept until its
 answer comes. Where the daemon goes away meanwhile, the next one is waited for; the jobs
-are opened again there, and what has no answer is sent again: see "A daemon that dies"
+are opened again there, and what has no answer is sent again: see "When the daemon dies"
 in doc/protocol.md. A connection is used by one thread at a time, and only by the process
 that made it: after a fork the child leaves it alone.
 """

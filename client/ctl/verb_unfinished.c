@@ -1,0 +1,101 @@
+/* verb_unfinished.c - finalize and discard jobs that are over without being published.
+ */
+#include "client/ctl/ask.h"
+#include "client/ctl/output.h"
+#include "client/ctl/verbs.h"
+
+#include "util/error.h"
+
+static const char help_finalize[] =
+    "usage: lighterctl [--socket PATH] [--json] finalize JOB [--stage STAGE]\n"
+    "\n"
+    "Publishes what has been written of an unfinished job, though not all of its\n"
+    "processes have ended: batches that are missing stay missing, and nobody can\n"
+    "resume it then. JOB is its name, as lighterctl jobs has it; --stage says which\n"
+    "is meant where there are several of that name. Returns when the outputs are\n"
+    "under their final names.\n"
+    "\n"
+    "example:\n"
+    "  $ lighterctl finalize predictions\n"
+    "  predictions is published\n"
+    "\n"
+    "exit codes: 0 done, 1 the daemon refused (no such job, or processes are\n"
+    "connected to it) or could not, 2 wrong usage, 3 no daemon listens.\n";
+
+static const char help_discard[] =
+    "usage: lighterctl [--socket PATH] [--json] discard JOB [--stage STAGE]\n"
+    "\n"
+    "Removes all that an unfinished job has written, and forgets the job. What was\n"
+    "published before stays. JOB is its name, as lighterctl jobs has it; --stage says\n"
+    "which is meant where there are several of that name.\n"
+    "\n"
+    "example:\n"
+    "  $ lighterctl discard predictions --stage test\n"
+    "  predictions is discarded\n"
+    "\n"
+    "exit codes: 0 done, 1 the daemon refused (no such job, or processes are\n"
+    "connected to it) or could not, 2 wrong usage, 3 no daemon listens.\n";
+
+/* Returns owned; NULL: a text is not UTF-8. */
+static char *
+make_params(const struct options *options)
+{
+    json_t *params =
+        json_pack("{s:s, s:s*}", "job", options->arguments[0], "stage", options->stage);
+    char *text = params ? json_dumps(params, JSON_COMPACT) : NULL;
+
+    json_decref(params);
+    return text;
+}
+
+static enum ctl_exit
+run(const struct options *options, const char *method, const char *what)
+{
+    AUTO(free_bytes) char *params = make_params(options), *name = NULL;
+    enum ctl_exit done;
+    json_t *result;
+
+    if (!params) {
+        complain("the job's name or stage is not UTF-8");
+        return CTL_USAGE;
+    }
+    done = ask(options, method, params, &result);
+    if (done != CTL_DONE)
+        return done;
+    if (options->json) {
+        output_json(stdout, result);
+    } else {
+        name = printable(options->arguments[0]);
+        printf("%s is %s\n", name, what);
+    }
+    json_decref(result);
+    return CTL_DONE;
+}
+
+static enum ctl_exit
+run_finalize(const struct options *options)
+{
+    return run(options, "finalize", "published");
+}
+
+static enum ctl_exit
+run_discard(const struct options *options)
+{
+    return run(options, "discard", "discarded");
+}
+
+const struct verb verb_finalize = {.name = "finalize",
+                                   .summary = "publish what an unfinished job has",
+                                   .help = help_finalize,
+                                   .min_arguments = 1,
+                                   .max_arguments = 1,
+                                   .takes_stage = true,
+                                   .run = run_finalize};
+
+const struct verb verb_discard = {.name = "discard",
+                                  .summary = "remove what an unfinished job has",
+                                  .help = help_discard,
+                                  .min_arguments = 1,
+                                  .max_arguments = 1,
+                                  .takes_stage = true,
+                                  .run = run_discard};

@@ -1,0 +1,558 @@
+/* test_unfinished.c - daemon/unfinished.c, daemon/admission.c: what becomes of jobs
+ * that are over without being published.
+ */
+#include "tests/unit/job_clients.h"
+#include "tests/unit/job_surgery.h"
+
+#include <unistd.h>
+
+#define STAGING "d/.lighterd.job.predict.0/"
+
+/* ---- who may not go on
+ * ------------------------------------------------------------------ */
+
+START_TEST(a_client_of_another_job_is_refused)
+{
+    int64_t id = open_job(ANN, &seats[0], 0, 2, CSV);
+    int64_t other = id == 1 ? 2 : id - 1;
+
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    open_with = resume_params(other, 1);
+    ck_assert_int_eq(open_as(BOB, &seats[1], "job", 1, 2, CSV), -EBUSY);
+    ck_assert_ptr_nonnull(strstr(err.message, "begun anew by another process"));
+    daemon_starts_again();
+    open_with = resume_params(other, 1);
+    ck_assert_int_eq(open_as(ANN, &seats[0], "job", 0, 2, CSV), -EBUSY);
+    ck_assert_ptr_nonnull(strstr(err.message, "is not known here"));
+    ck_assert_int_eq(open_as(ANN, &seats[0], "none", 0, 2, CSV), -EBUSY);
+    open_with = "";
+    resume(ANN, &seats[0], 0, 2, CSV, id, 1, 1);
+}
+END_TEST
+
+START_TEST(a_client_that_comes_while_its_job_is_begun_anew_is_refused)
+{
+    int64_t id = open_job(ANN, &seats[0], 0, 2, CSV);
+    uint32_t request;
+
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    daemon_starts_again();
+    begin_open(ANN, &seats[0], 0, 2, CSV);
+    request = come_back(BOB, &seats[1], 1, 2, CSV, id, 0);
+    expect_error(BOB, request, "bad_state", "begun anew by another process");
+}
+END_TEST
+
+START_TEST(a_rank_that_had_not_come_yet_joins_the_job_that_was_live)
+{
+    int64_t id = open_job(ANN, &seats[0], 0, 2, CSV);
+
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    daemon_starts_again();
+    open_rank(BOB, &seats[1], 1, 2, CSV); /* before the others have come back */
+    write_batch(BOB, &seats[1], 1, "{'x': [2]}");
+    resume(ANN, &seats[0], 0, 2, CSV, id, 1, 1);
+    begin_end(ANN, &seats[0], true);
+    end_rank(BOB, &seats[1]);
+    expect_file("p.csv", "x\r\n1\r\n2\r\n");
+}
+END_TEST
+
+START_TEST(an_open_that_is_sent_again_joins_the_job_that_was_live)
+{
+    int64_t id = open_job(ANN, &seats[0], 0, 2, CSV);
+
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    open_rank(BOB, &seats[1], 1, 2, CSV); /* the answer was lost */
+    daemon_starts_again();
+    begin_with(", 'again': true", BOB, &seats[1], 1, 2, CSV);
+    settle();
+    ck_assert_int_eq(number_of(BOB, last_id, "id"), id);
+    begin_end(BOB, &seats[1], true);
+    resume(ANN, &seats[0], 0, 2, CSV, id, 1, 1);
+    end_rank(ANN, &seats[0]);
+    expect_file("p.csv", "x\r\n1\r\n");
+}
+END_TEST
+
+START_TEST(a_job_whose_ranks_had_gone_is_not_joined)
+{
+    open_job(ANN, &seats[0], 0, 2, CSV);
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    seat_leave(&seats[0]);
+    settle();
+    daemon_starts_again();
+    open_rank(BOB, &seats[1], 1, 2, CSV);
+    open_rank(ANN, &seats[0], 0, 2, CSV);
+    begin_end(BOB, &seats[1], true);
+    end_rank(ANN, &seats[0]);
+    expect_file("p.csv", "x\r\n");
+}
+END_TEST
+
+START_TEST(a_rank_that_comes_back_with_other_writers_is_refused_and_the_job_waits_on)
+{
+    int64_t id = open_job(ANN, &seats[0], 0, 1, CSV);
+    uint32_t request;
+
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    daemon_starts_again();
+    request = come_back(ANN, &seats[0], 0, 1, CSV_OF("q.csv"), id, 1);
+    expect_error(ANN, request, "bad_params", "job 'job' has the writer [csv");
+    request = come_back(ANN, &seats[0], 1, 2, CSV, id, 1);
+    expect_error(ANN, request, "bad_params", "world_size 1; rank 1 brings 2");
+    ck_assert_str_eq(last_state(), "interrupted");
+    ck_assert(!unit_exists(directory, "q.tmp_rank0.csv"));
+    resume(ANN, &seats[0], 0, 1, CSV, id, 1, 1);
+    end_rank(ANN, &seats[0]);
+    expect_file("p.csv", "x\r\n1\r\n");
+}
+END_TEST
+
+START_TEST(where_there_is_nothing_to_resume_a_job_begins)
+{
+    begin_with(", 'resume': true", ANN, &seats[0], 0, 1, CSV);
+    settle();
+    ck_assert_int_eq(number_of(ANN, last_id, "seq"), 0);
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    end_rank(ANN, &seats[0]);
+
+    begin_with(", 'resume': true", ANN, &seats[0], 0, 1, CSV); /* not that one */
+    settle();
+    ck_assert_int_eq(number_of(ANN, last_id, "seq"), 0);
+    end_rank(ANN, &seats[0]);
+    expect_file("p.csv", "x\r\n");
+}
+END_TEST
+
+START_TEST(another_process_may_resume_a_job_and_is_told_where)
+{
+    open_job(ANN, &seats[0], 0, 1, CSV);
+    write_batch(ANN, &seats[0], 1, "{'x': [1, 2, 3]}");
+    seat_leave(&seats[0]);
+    settle();
+    begin_with(", 'resume': true", BOB, &seats[1], 0, 1, CSV);
+    settle();
+    ck_assert_int_eq(number_of(BOB, last_id, "seq"), 1);
+    ck_assert_int_eq(number_of(BOB, last_id, "samples"), 3);
+    write_batch(BOB, &seats[1], 2, "{'x': [4]}");
+    end_rank(BOB, &seats[1]);
+    expect_file("p.csv", "x\r\n1\r\n2\r\n3\r\n4\r\n");
+}
+END_TEST
+
+START_TEST(a_job_that_begins_anew_removes_what_is_left_also_of_a_larger_world)
+{
+    uint32_t request;
+
+    for (uint32_t i = 0; i < 3; i++) {
+        open_job(&clients[i], &seats[i], i, 3, FILES ", " CSV);
+        write_batch(&clients[i], &seats[i], 1, "{'x': [], 't': []}");
+    }
+    write_batch(ANN, &seats[0], 2, "{'x': ['a'], 't': " TENSOR_1 "}");
+    daemon_starts_again();
+    request = begin_open(ANN, &seats[0], 0, 1, FILES ", " CSV);
+    settle();
+    ck_assert_ptr_nonnull(
+        strstr(warning_of(ANN, request, 0), "What it left is replaced"));
+    ck_assert_int_eq(number_of(ANN, request, "seq"), 0);
+    ck_assert(!unit_exists(directory, "p.tmp_rank1.csv"));
+    ck_assert(!unit_exists(directory, "p.tmp_rank2.csv"));
+    ck_assert(!unit_exists(directory, STAGING "a.pt"));
+    end_rank(ANN, &seats[0]);
+    expect_file("p.csv", "x\r\n");
+    ck_assert(!unit_exists(directory, "d/a.pt"));
+}
+END_TEST
+
+START_TEST(a_job_whose_remains_cannot_be_removed_is_not_forgotten)
+{
+    int64_t id = open_job(ANN, &seats[0], 0, 1, CSV);
+    uint32_t request;
+    int fd;
+
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    daemon_starts_again();
+    fd = lock_file("p.tmp_rank0.csv"); /* another daemon */
+    request = begin_open(ANN, &seats[0], 0, 1, CSV);
+    settle();
+    expect_error(ANN, request, "bad_state", "is being written by another job");
+    close(fd);
+    resume(ANN, &seats[0], 0, 1, CSV, id, 1, 1);
+    end_rank(ANN, &seats[0]);
+    expect_file("p.csv", "x\r\n1\r\n");
+}
+END_TEST
+
+START_TEST(a_shard_that_has_lost_bytes_is_an_error_and_stays)
+{
+    int64_t id = open_job(ANN, &seats[0], 0, 1, CSV);
+    uint32_t request;
+
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    write_batch(ANN, &seats[0], 2, "{'x': [2]}");
+    daemon_dies();
+    cut_file("p.tmp_rank0.csv", 6);
+    daemon_starts();
+    request = come_back(ANN, &seats[0], 0, 1, CSV, id, 2);
+    expect_error(ANN, request, "bad_state", "has 6 bytes, but 9 were written to it");
+    ck_assert_str_eq(last_state(), "interrupted");
+    expect_file("p.tmp_rank0.csv", "x\r\n1\r\n");
+
+    append_to("p.tmp_rank0.csv", "2\r\n");
+    resume(ANN, &seats[0], 0, 1, CSV, id, 2, 2);
+    end_rank(ANN, &seats[0]);
+    expect_file("p.csv", "x\r\n1\r\n2\r\n");
+}
+END_TEST
+
+START_TEST(a_shard_that_is_gone_is_an_error)
+{
+    int64_t id = open_job(ANN, &seats[0], 0, 1, CSV);
+    uint32_t request;
+
+    daemon_dies();
+    remove_file("p.tmp_rank0.csv");
+    daemon_starts();
+    request = come_back(ANN, &seats[0], 0, 1, CSV, id, 0);
+    expect_error(ANN, request, "os", "open the shard 'p.tmp_rank0.csv'");
+}
+END_TEST
+
+static int
+ask(int (*act)(struct jobs *jobs, const char *name, const char *stage,
+               struct reply *reply, struct lighter_error *ret_err),
+    const char *name, const char *stage)
+{
+    struct reply reply = reply_new(clients[0].peer, ++last_id);
+    int r = act(&jobs, name, stage, &reply, &err);
+
+    ck_assert_int_eq(reply_owed(&reply), r < 0);
+    reply_done(&reply);
+    settle();
+    return r;
+}
+
+/* ---- finalize, discard
+ * -------------------------------------------------------------------- */
+
+START_TEST(finalize_publishes_what_is_there_though_a_rank_is_missing)
+{
+    int64_t id = open_job(ANN, &seats[0], 0, 3, CSV ", " FILES);
+    uint32_t request;
+
+    open_job(BOB, &seats[1], 1, 3, CSV ", " FILES);
+    write_batch(ANN, &seats[0], 1, "{'x': ['a'], 't': " TENSOR_1 "}");
+    write_batch(BOB, &seats[1], 1, "{'x': ['b'], 't': " TENSOR_1 "}");
+    daemon_starts_again();
+    ck_assert_msg(ask(jobs_finalize, "job", NULL) == 0, "%s", err.message);
+    result_of(ANN, last_id);
+    expect_file("p.csv", "x\r\na\r\nb\r\n");
+    ck_assert(unit_exists(directory, "d/a.pt"));
+    ck_assert_str_eq(last_state(), "published");
+
+    request = come_back(BOB, &seats[1], 1, 3, CSV ", " FILES, id, 1);
+    expect_published(BOB, request, true);
+    ck_assert_int_eq(ask(jobs_finalize, "job", NULL), -EBUSY);
+    ck_assert_str_eq(err.message, "there is no unfinished job 'job'");
+}
+END_TEST
+
+START_TEST(finalize_and_discard_leave_a_live_job_alone)
+{
+    open_job(ANN, &seats[0], 0, 1, CSV);
+    ck_assert_int_eq(ask(jobs_finalize, "job", NULL), -EBUSY);
+    ck_assert_ptr_nonnull(strstr(err.message, "is live: 1 of its ranks are connected"));
+    ck_assert_int_eq(ask(jobs_discard, "job", "predict"), -EBUSY);
+    ck_assert_int_eq(ask(jobs_discard, "job", "test"), -EBUSY);
+    ck_assert_str_eq(err.message, "there is no unfinished job 'job'");
+    end_rank(ANN, &seats[0]);
+}
+END_TEST
+
+START_TEST(an_unfinished_job_is_known_by_its_stage_too)
+{
+    open_with = ", 'stage': 'test'";
+    open_job(ANN, &seats[0], 0, 1, CSV);
+    open_with = ", 'stage': 'validate'";
+    open_job(BOB, &seats[1], 0, 1, CSV_OF("q.csv"));
+    open_with = "";
+    daemon_starts_again();
+    ck_assert_int_eq(ask(jobs_discard, "job", "predict"), -EBUSY);
+    ck_assert_int_eq(ask(jobs_discard, "job", "test"), 0);
+    ck_assert(!unit_exists(directory, "p.tmp_rank0.csv"));
+    ck_assert(unit_exists(directory, "q.tmp_rank0.csv"));
+    ck_assert_int_eq(ask(jobs_finalize, "job", NULL), 0);
+    expect_file("q.csv", "x\r\n");
+}
+END_TEST
+
+/* A rank has ended, and the others never came: nobody is connected. */
+START_TEST(a_job_that_waits_for_ranks_that_do_not_come_can_be_finalized)
+{
+    uint32_t ended;
+
+    open_job(ANN, &seats[0], 0, 2, CSV);
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    ended = begin_end(ANN, &seats[0], true);
+    settle();
+    ck_assert_int_eq(ask(jobs_finalize, "job", NULL), 0);
+    result_of(ANN, last_id);
+    expect_published(ANN, ended, true);
+    expect_file("p.csv", "x\r\n1\r\n");
+}
+END_TEST
+
+START_TEST(a_job_that_waits_for_ranks_that_do_not_come_can_be_discarded)
+{
+    uint32_t ended;
+
+    open_job(ANN, &seats[0], 0, 2, CSV);
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    ended = begin_end(ANN, &seats[0], true);
+    settle();
+    ck_assert_int_eq(ask(jobs_discard, "job", NULL), 0);
+    result_of(ANN, last_id);
+    expect_error(ANN, ended, "bad_state", "discarded");
+    ck_assert(!unit_exists(directory, "p.tmp_rank0.csv"));
+    ck_assert_int_eq(n_journals(), 0);
+    ck_assert_uint_eq(jobs.n_live, 0);
+}
+END_TEST
+
+START_TEST(finalize_that_fails_leaves_the_job_to_be_resumed)
+{
+    int64_t id = open_job(ANN, &seats[0], 0, 2, CSV);
+
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    daemon_starts_again();
+    ck_assert_int_eq(open_as(EVE, &seats[2], "other", 0, 1, CSV), 0);
+    ck_assert_int_eq(ask(jobs_finalize, "job", NULL), -EBUSY); /* its table is taken */
+    ck_assert_ptr_nonnull(strstr(err.message, "is being written by job 'other'"));
+    seat_leave(&seats[2]);
+    settle();
+    ck_assert_int_eq(ask(jobs_discard, "other", NULL), 0);
+
+    write_file("p.tmp_rank0.csv", "x\r\n1\r\n"); /* that one took it away */
+    resume(ANN, &seats[0], 0, 2, CSV, id, 1, 1);
+    ck_assert(!unit_exists(directory, "p.csv"));
+    seat_leave(&seats[0]);
+    settle();
+    ck_assert_str_eq(last_state(), "interrupted");
+}
+END_TEST
+
+START_TEST(finalize_of_a_job_that_nobody_has_written_keeps_its_journal)
+{
+    open_job(ANN, &seats[0], 0, 1, CSV);
+    daemon_dies();
+    edit_journal(place_elsewhere); /* not even its shard is certain */
+    daemon_starts();
+    ck_assert_int_eq(ask(jobs_finalize, "job", NULL), 0);
+    expect_error(ANN, last_id, "bad_state", "no rank has written any of it");
+    ck_assert_int_eq(n_journals(), 1);
+    ck_assert_int_eq(ask(jobs_discard, "job", NULL), 0);
+    ck_assert_int_eq(n_journals(), 0);
+    ck_assert(!unit_exists(directory, "p.tmp_rank0.csv"));
+}
+END_TEST
+
+START_TEST(a_job_whose_directory_is_gone_can_be_discarded)
+{
+    open_rank(ANN, &seats[0], 0, 1, CSV_OF("d/p.csv"));
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    daemon_dies();
+    rename_file("d", "away");
+    write_file("d", "in its place");
+    daemon_starts();
+    ck_assert_int_eq(ask(jobs_discard, "job", NULL), 0);
+    ck_assert_int_eq(n_journals(), 0);
+}
+END_TEST
+
+START_TEST(discard_removes_all_that_there_is)
+{
+    int64_t id = open_job(ANN, &seats[0], 0, 2, CSV ", " FILES);
+
+    open_job(BOB, &seats[1], 1, 2, CSV ", " FILES);
+    write_batch(ANN, &seats[0], 1, "{'x': ['a'], 't': " TENSOR_1 "}");
+    write_file("p.csv", "old");
+    daemon_starts_again();
+    ck_assert_msg(ask(jobs_discard, "job", NULL) == 0, "%s", err.message);
+    result_of(ANN, last_id);
+    ck_assert(!unit_exists(directory, "p.tmp_rank0.csv"));
+    ck_assert(!unit_exists(directory, "p.tmp_rank1.csv"));
+    ck_assert(!unit_exists(directory, "d/.lighterd.job.predict.1"));
+    expect_file("p.csv", "old");
+    ck_assert_int_eq(n_journals(), 0);
+    ck_assert_uint_eq(jobs.n_past, 0);
+    ck_assert_uint_eq(jobs.n_live, 0);
+
+    open_with = resume_params(id, 0);
+    ck_assert_int_eq(open_as(ANN, &seats[0], "job", 0, 2, CSV), -EBUSY);
+    open_with = "";
+    ck_assert_int_eq(ask(jobs_discard, "job", NULL), -EBUSY);
+}
+END_TEST
+
+START_TEST(discard_that_fails_can_be_tried_again)
+{
+    int fd;
+
+    open_job(ANN, &seats[0], 0, 1, CSV);
+    daemon_starts_again();
+    fd = lock_file("p.tmp_rank0.csv");
+    ck_assert_int_eq(ask(jobs_discard, "job", NULL), 0);
+    expect_error(ANN, last_id, "bad_state", "is being written by another job");
+    close(fd);
+    ck_assert_int_eq(n_journals(), 1);
+    ck_assert_int_eq(ask(jobs_discard, "job", NULL), 0);
+    result_of(ANN, last_id);
+    ck_assert_int_eq(n_journals(), 0);
+}
+END_TEST
+
+START_TEST(who_opens_a_job_that_is_being_discarded_begins_anew)
+{
+    uint32_t opened;
+    struct reply reply;
+
+    open_job(ANN, &seats[0], 0, 1, CSV);
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    daemon_starts_again();
+    reply = reply_new(clients[1].peer, ++last_id);
+    ck_assert_int_eq(jobs_discard(&jobs, "job", NULL, &reply, &err), 0);
+    opened = begin_with(", 'resume': true", ANN, &seats[0], 0, 1, CSV);
+    settle();
+    ck_assert_int_eq(number_of(ANN, opened, "seq"), 0);
+    end_rank(ANN, &seats[0]);
+    expect_file("p.csv", "x\r\n");
+}
+END_TEST
+
+/* ---- the state directory
+ * -------------------------------------------------------------------- */
+
+START_TEST(a_journal_that_makes_no_sense_is_left_alone)
+{
+    struct journal_record foreign = {.kind = JOURNAL_WRITTEN, .rank = 7, .seq = 1};
+
+    open_job(ANN, &seats[0], 0, 1, CSV);
+    daemon_dies();
+    append_record(foreign);
+    daemon_starts();
+    ck_assert_uint_eq(jobs.n_past, 0);
+    ck_assert_int_eq(n_journals(), 1);
+    open_rank(ANN, &seats[0], 0, 1, CSV); /* and its name can be had */
+    end_rank(ANN, &seats[0]);
+}
+END_TEST
+
+START_TEST(without_the_state_directory_what_is_live_is_published_and_no_more_begins)
+{
+    uint32_t request;
+
+    open_job(ANN, &seats[0], 0, 1, CSV);
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    ck_assert_int_eq(unlinkat(jobs.state->fd, JOURNAL, 0), 0);
+    ck_assert_int_eq(rmdir(jobs.state->path), 0);
+    write_batch(ANN, &seats[0], 2, "{'x': [2]}");
+    end_rank(ANN, &seats[0]);
+    expect_file("p.csv", "x\r\n1\r\n2\r\n");
+
+    request = begin_open(ANN, &seats[0], 0, 1, CSV);
+    settle();
+    expect_error(ANN, request, "os", "make the journal '" JOURNAL);
+    daemon_starts_again();
+    ck_assert_uint_eq(jobs.n_past, 0);
+    open_rank(ANN, &seats[0], 0, 1, CSV);
+    end_rank(ANN, &seats[0]);
+}
+END_TEST
+
+START_TEST(unfinished_jobs_are_kept_and_do_not_push_out_what_is_published)
+{
+    char name[16];
+
+    for (int i = 0; i <= JOBS_PAST_MAX; i++) {
+        snprintf(name, sizeof name, "job%d", i);
+        ck_assert_int_eq(open_as(ANN, &seats[0], name, 0, 1, CSV), 0);
+        settle();
+        seat_leave(&seats[0]);
+        settle();
+    }
+    open_rank(ANN, &seats[0], 0, 1, CSV);
+    end_rank(ANN, &seats[0]);
+    ck_assert_uint_eq(jobs.n_past, JOBS_PAST_MAX + 2);
+    ck_assert_str_eq(last_state(), "published");
+    daemon_starts_again();
+    ck_assert_uint_eq(jobs.n_past, JOBS_PAST_MAX + 2);
+}
+END_TEST
+
+START_TEST(of_published_jobs_as_many_are_remembered_as_in_the_history)
+{
+    char name[16];
+
+    for (int i = 0; i < JOBS_PAST_MAX + 2; i++) {
+        snprintf(name, sizeof name, "job%d", i);
+        ck_assert_int_eq(open_as(ANN, &seats[0], name, 0, 1, CSV), 0);
+        settle();
+        end_rank(ANN, &seats[0]);
+    }
+    ck_assert_int_eq(n_journals(), JOBS_PAST_MAX);
+    ck_assert_uint_eq(jobs.n_live, 0);
+    daemon_starts_again();
+    ck_assert_uint_eq(jobs.n_past, JOBS_PAST_MAX);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("unfinished");
+    TCase *others = unit_case(suite, "others");
+    TCase *people = unit_case(suite, "people");
+    TCase *place = unit_case(suite, "state directory");
+    TCase *const cases[] = {others, people, place};
+
+    clients_warm_up();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        tcase_add_checked_fixture(cases[i], clients_begin, clients_end);
+    tcase_add_test(others, a_client_of_another_job_is_refused);
+    tcase_add_test(others, a_client_that_comes_while_its_job_is_begun_anew_is_refused);
+    tcase_add_test(others, a_rank_that_had_not_come_yet_joins_the_job_that_was_live);
+    tcase_add_test(others, an_open_that_is_sent_again_joins_the_job_that_was_live);
+    tcase_add_test(others, a_job_whose_ranks_had_gone_is_not_joined);
+    tcase_add_test(
+        others,
+        a_rank_that_comes_back_with_other_writers_is_refused_and_the_job_waits_on);
+    tcase_add_test(others, where_there_is_nothing_to_resume_a_job_begins);
+    tcase_add_test(others, another_process_may_resume_a_job_and_is_told_where);
+    tcase_add_test(others,
+                   a_job_that_begins_anew_removes_what_is_left_also_of_a_larger_world);
+    tcase_add_test(others, a_job_whose_remains_cannot_be_removed_is_not_forgotten);
+    tcase_add_test(others, a_shard_that_has_lost_bytes_is_an_error_and_stays);
+    tcase_add_test(others, a_shard_that_is_gone_is_an_error);
+    tcase_add_test(people, finalize_publishes_what_is_there_though_a_rank_is_missing);
+    tcase_add_test(people, finalize_and_discard_leave_a_live_job_alone);
+    tcase_add_test(people, an_unfinished_job_is_known_by_its_stage_too);
+    tcase_add_test(people,
+                   a_job_that_waits_for_ranks_that_do_not_come_can_be_finalized);
+    tcase_add_test(people,
+                   a_job_that_waits_for_ranks_that_do_not_come_can_be_discarded);
+    tcase_add_test(people, finalize_that_fails_leaves_the_job_to_be_resumed);
+    tcase_add_test(people, finalize_of_a_job_that_nobody_has_written_keeps_its_journal);
+    tcase_add_test(people, a_job_whose_directory_is_gone_can_be_discarded);
+    tcase_add_test(people, discard_removes_all_that_there_is);
+    tcase_add_test(people, discard_that_fails_can_be_tried_again);
+    tcase_add_test(people, who_opens_a_job_that_is_being_discarded_begins_anew);
+    tcase_add_test(place, a_journal_that_makes_no_sense_is_left_alone);
+    tcase_add_test(
+        place,
+        without_the_state_directory_what_is_live_is_published_and_no_more_begins);
+    tcase_add_test(place,
+                   unfinished_jobs_are_kept_and_do_not_push_out_what_is_published);
+    tcase_add_test(place, of_published_jobs_as_many_are_remembered_as_in_the_history);
+    return unit_main(suite);
+}
