@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -165,16 +166,34 @@ journal_sync(struct journal *journal, struct lighter_error *err)
     return r;
 }
 
-void
-journal_append_dying(const struct journal *journal, const struct journal_record *record)
+/* Whoever dies in a plugin holds no lock; another thread may, for as long as it writes
+ * a record. It goes on for a while yet, and shall not write over ours.
+ */
+static bool
+lock_dying(struct journal *journal)
 {
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    for (int i = 0; i < 1000; i++) {
+        if (pthread_mutex_trylock(&journal->lock) == 0)
+            return true;
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
+void
+journal_append_dying(struct journal *journal, const struct journal_record *record)
+{
+    bool is_locked = lock_dying(journal);
     struct image image;
 
-    /* whoever holds the lock may never let go of it: another thread's record may be
-     * written over here, and its batch was not answered then */
     make_image(&image, record, journal->size);
-    if (pwrite(journal->fd, &image.head, sizeof image.head, (off_t)journal->size) < 0)
-        return; /* there is nobody to tell */
+    if (pwrite(journal->fd, &image.head, sizeof image.head, (off_t)journal->size) ==
+        sizeof image.head)
+        journal->size += sizeof image.head; /* else there is nobody to tell */
+    if (is_locked)
+        pthread_mutex_unlock(&journal->lock);
 }
 
 static void

@@ -103,8 +103,9 @@ uint64_t journal_size(const struct journal *journal);
 /* All that was appended is on the disk now. A failure is final. Return: 0; -errno. */
 int journal_sync(struct journal *journal, struct lighter_error *err);
 
-/* From within the handler of a deadly signal: only write(2) is called. */
-void journal_append_dying(const struct journal *journal,
-                          const struct journal_record *record);
+/* From within the handler of a deadly signal, in a thread that holds no lock. The
+ * others may go on meanwhile.
+ */
+void journal_append_dying(struct journal *journal, const struct journal_record *record);
 
 #endif

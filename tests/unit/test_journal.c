@@ -408,6 +408,19 @@ START_TEST(a_last_word_can_be_appended_by_who_dies)
 }
 END_TEST
 
+START_TEST(a_last_word_is_not_written_over_by_who_dies_later)
+{
+    struct journal_record last = {.kind = JOURNAL_CRASHED, .seq = 2};
+
+    append(1, "");
+    journal_append_dying(&journal, &last);
+    append(3, "");
+    open_again();
+    expect_seqs(3);
+    ck_assert_int_eq(found[1].kind, JOURNAL_CRASHED);
+}
+END_TEST
+
 /* ---- several threads ------------------------------------------------------------- */
 
 #define N_THREADS 4
@@ -523,6 +536,7 @@ main(void)
     tcase_add_test(failing, a_journal_that_cannot_be_synced_is_given_up);
     tcase_add_test(failing, a_text_that_no_record_can_hold_is_refused);
     tcase_add_test(failing, a_last_word_can_be_appended_by_who_dies);
+    tcase_add_test(failing, a_last_word_is_not_written_over_by_who_dies_later);
     tcase_add_test(threads, several_threads_append_at_once_each_in_its_order);
     tcase_add_loop_test(places,
                         a_new_one_is_not_seen_before_it_takes_the_old_ones_place, 0, 2);

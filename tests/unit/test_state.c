@@ -257,6 +257,26 @@ START_TEST(journals_are_found_and_nothing_else)
 }
 END_TEST
 
+START_TEST(journals_come_in_the_order_of_their_age)
+{
+    static const char *const names[] = {"b.test.journal", "a.test.journal",
+                                        "d.test.journal", "c.test.journal"};
+    char found[256] = "";
+
+    open_state(base, "/s");
+    for (int i = 0; i < 4; i++) {
+        struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = 1, .tv_nsec = 4 - i}};
+        int fd = openat(state.fd, names[i], O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+        futimens(fd, times);
+        close(fd);
+    }
+    ck_assert_int_eq(state_each(&state, collect, found, &err), 0);
+    ck_assert_str_eq(found,
+                     "c.test.journal d.test.journal a.test.journal b.test.journal ");
+}
+END_TEST
+
 int
 main(void)
 {
@@ -280,5 +300,6 @@ main(void)
     tcase_add_test(owner, an_empty_one_is_removed_and_one_with_a_journal_stays);
     tcase_add_test(content, a_journal_is_called_after_job_and_stage);
     tcase_add_test(content, journals_are_found_and_nothing_else);
+    tcase_add_test(content, journals_come_in_the_order_of_their_age);
     return unit_main(suite);
 }

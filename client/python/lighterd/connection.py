@@ -105,7 +105,7 @@ class Connection:
         self._requests: Dict[int, _Request] = {}
         self._jobs: Dict[int, _OpenJob] = {}
         self._is_greeted = self._is_restoring = False
-        self._n_lives = 0  # how often the daemon has come back
+        self.n_lives = 0  # how often the daemon has come back
         self._bytes_on_way = 0
         self._last_id = 0
         self._changed: Set[int] = set()
@@ -313,13 +313,13 @@ class Connection:
         self.call("memory", {"size": memory.size}, descriptor=memory.descriptor)
 
     def _send(self, frame: bytearray, descriptor: Optional[int]) -> None:
-        life = self._n_lives
+        life = self.n_lives
         n_sent = self._try_send(frame, 0, descriptor)
-        while n_sent < len(frame) and life == self._n_lives:  # else it was sent again
+        while n_sent < len(frame) and life == self.n_lives:  # else it was sent again
             # The daemon may be waiting for us to read, so do both.
             self._poll(select.POLLIN | select.POLLOUT)
             self._receive(wait=False)
-            if life == self._n_lives:
+            if life == self.n_lives:
                 n_sent += self._try_send(frame, n_sent, None if n_sent else descriptor)
 
     def _try_send(
@@ -334,8 +334,8 @@ class Connection:
         except BlockingIOError:
             return 0
         except (BrokenPipeError, ConnectionResetError):
-            life = self._n_lives
-            while life == self._n_lives:  # its last words may say why
+            life = self.n_lives
+            while life == self.n_lives:  # its last words may say why
                 self._receive(wait=True)
             return 0
 
@@ -454,7 +454,7 @@ class Connection:
                 self._open_again(handle, job)
         finally:
             self._is_greeted = True
-        self._n_lives += 1
+        self.n_lives += 1
         for id in [id for id in self._requests if id in unanswered]:
             if id in self._requests:  # its answer may have come meanwhile
                 self._send_again(id)

@@ -67,6 +67,7 @@ class Training:
             }
         )
         self._handle = opened["handle"]
+        self._n_lives = self._connection.n_lives
 
     def step(self, trainer: Any, module: Any) -> None:
         """Freeze and unfreeze what this step asks for; mostly nothing."""
@@ -74,16 +75,32 @@ class Training:
         changed = self._connection.take_changed(self._handle)
         if not changed and self._answer and self._answer.holds(step, epoch):
             return
+        self._answer = self._ask_as_before(step, epoch)
+        _apply(self._answer, _parameters(module))
+
+    def _ask_as_before(self, step: int, epoch: int) -> Answer:
+        """The policies of a new daemon have seen no step, and what they do at this one
+        may depend on what they did at the last.
+        """
+        while True:
+            is_new = self._n_lives != self._connection.n_lives
+            self._n_lives = self._connection.n_lives
+            if is_new and self._answer:
+                self._ask(self._answer.step, self._answer.epoch)
+            answer = self._ask(step, epoch)
+            if self._n_lives == self._connection.n_lives:
+                return answer
+
+    def _ask(self, step: int, epoch: int) -> Answer:
         params = {"job": self._handle, "global_step": step, "epoch": epoch}
         answer = self._connection.call("step", params, handle=self._handle)
-        self._answer = Answer(
+        return Answer(
             step,
             epoch,
             answer["actions"],
             answer["until_step"],
             answer["until_epoch"],
         )
-        _apply(self._answer, _parameters(module))
 
     def close(self, reason: Optional[str]) -> None:
         """End the job; with a reason, abort it."""
