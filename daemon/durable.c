@@ -90,7 +90,7 @@ sync_outputs(struct job_sync *sync, struct lighter_error *err)
                        err);
     for (uint32_t i = 0; i < sync->job->n_outputs && r == 0; i++)
         if (outputs[i].table.directory_fd >= 0) /* a new shard's name */
-            r = storage_sync(outputs[i].table.directory_fd, "the directory", err);
+            r = storage_sync_names(outputs[i].table.directory_fd, "the directory", err);
     for (size_t i = 0; i < sync->n_stagings && r == 0; i++)
         r = storage_sync_all(sync->stagings[i], err);
     return r;

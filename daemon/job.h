@@ -224,6 +224,11 @@ void seat_leave(struct seat *seat);
 /* Of a job that is over: can it go on, be finalized or discarded? */
 bool job_is_unfinished(const struct job *job);
 
+/* What the job waits for, while a disk is full: lent until the loop turns. NULL: for
+ * nothing.
+ */
+const char *job_waits(const struct job *job);
+
 /* "open", "published", ... Static text. */
 const char *job_state_name(const struct job *job);
 
