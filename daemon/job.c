@@ -47,8 +47,8 @@ job_answer_waiting(struct job *job, const struct lighter_error *error)
     for (uint32_t i = 0; i < job->world_size; i++) {
         struct rank *rank = &job->ranks[i];
 
-        if (rank->state != RANK_ENDED)
-            continue;
+        if (rank->state != RANK_ENDED || rank->attached)
+            continue; /* the latter has not asked yet */
         reply_error(&rank->reply, error, NULL);
         detach(rank);
     }
@@ -126,12 +126,12 @@ rank_forget_past(struct rank *rank)
     rank->past = NULL;
 }
 
+/* It is known now, or when the job is over. */
 static void
-rank_ended(struct rank *rank)
+tell_ended(struct rank *rank)
 {
     struct job *job = rank->job;
 
-    job->n_ended++;
     if (job->doom != JOB_OPEN) {
         reply_error(&rank->reply, &job->error, NULL);
         detach(rank);
@@ -203,11 +203,12 @@ rank_closed(struct rank *rank)
     if (rank->state == RANK_ENDED && rank->stream_result < 0) {
         job_doom(job, JOB_FAILED, "%s", rank->stream_error.message);
         rank->state = RANK_LOST;
+        job->n_lost++;
     }
     if (rank->state == RANK_ENDED) {
-        rank_ended(rank);
+        job->n_ended++;
+        tell_ended(rank);
     } else if (rank->state == RANK_LOST) {
-        job->n_lost++;
         answer_lost(rank);
     } else { /* opening failed */
         reply_error(&rank->reply, &rank->stream_error, NULL);
@@ -247,6 +248,7 @@ rank_close(struct rank *rank, enum rank_state after)
 {
     rank->state = RANK_CLOSING;
     rank->job->n_changing++;
+    rank->job->n_lost += after == RANK_LOST;
     rank->after_closing = after;
     rank->n_pending = 1; /* held until every stream was told */
     for (uint32_t i = 0; i < rank->job->n_outputs; i++)
@@ -389,7 +391,9 @@ open_streams(struct rank *rank)
     }
 }
 
-/* A rank that has ended comes to hear what became of it. */
+/* A rank that has ended comes to hear what became of it: nothing does, until it has
+ * said its end again, or left.
+ */
 static void
 rank_attach(struct rank *rank, struct seat *seat, struct reply *reply)
 {
@@ -401,6 +405,9 @@ rank_attach(struct rank *rank, struct seat *seat, struct reply *reply)
         reply_error(&rank->reply, &taken, NULL);
         detach(rank);
     }
+    if (!rank->attached)
+        rank->job->n_connected++;
+    rank->attached = true;
     peer_unref(rank->peer);
     rank->peer = peer_ref(reply->peer); /* before the answer: it lets go of the peer */
     rank->seat = seat;
@@ -536,21 +543,39 @@ seat_write(struct seat *seat, struct message *message, struct memory *memory,
 }
 
 static bool
-has_ended(const struct seat *seat)
+is_attached(const struct seat *seat)
 {
     const struct rank *rank = seat->job ? &seat->job->ranks[seat->rank] : NULL;
 
-    return rank && rank->seat == seat && rank->state == RANK_ENDED;
+    return rank && rank->seat == seat && rank->attached;
 }
 
-/* A rank that ended under an earlier daemon, and did not hear of it. */
+/* job_settle() is to follow. */
+static void
+rank_let_go(struct rank *rank)
+{
+    rank->attached = false;
+    rank->job->n_connected--;
+}
+
 static int
 end_again(struct rank *rank, bool wait, struct reply *reply)
 {
     rank->wait = wait;
     rank->reply = reply_take(reply);
-    if (!wait)
-        answer_end(rank);
+    rank_let_go(rank);
+    tell_ended(rank);
+    job_settle(rank->job);
+    return 0;
+}
+
+static int
+abort_again(struct rank *rank, struct reply *reply)
+{
+    rank_let_go(rank);
+    reply_empty(reply);
+    detach(rank);
+    job_settle(rank->job);
     return 0;
 }
 
@@ -560,7 +585,7 @@ seat_end(struct seat *seat, bool wait, struct reply *reply, struct lighter_error
     struct rank *rank;
     int r;
 
-    if (has_ended(seat))
+    if (is_attached(seat))
         return end_again(&seat->job->ranks[seat->rank], wait, reply);
     r = rank_of(seat, &rank, err);
     if (r < 0)
@@ -574,24 +599,27 @@ seat_end(struct seat *seat, bool wait, struct reply *reply, struct lighter_error
 int
 seat_flush(struct seat *seat, struct reply *reply, struct lighter_error *err)
 {
-    struct rank *rank = NULL;
-    int r = rank_of(seat, &rank, err);
+    struct rank *rank;
+    int r = is_attached(seat) ? 0 : rank_of(seat, &rank, err);
 
-    return r < 0 ? r : job_flush(rank->job, reply, err);
+    return r < 0 ? r : job_flush(seat->job, reply, err);
 }
 
 int
 seat_abort(struct seat *seat, const char *reason, struct reply *reply,
            struct lighter_error *err)
 {
-    struct rank *rank;
-    int r = rank_of(seat, &rank, err);
+    bool again = is_attached(seat);
+    struct rank *rank = again ? &seat->job->ranks[seat->rank] : NULL;
+    int r = again ? 0 : rank_of(seat, &rank, err);
 
     if (r < 0)
         return r;
-    rank->reply = reply_take(reply);
     job_doom(rank->job, JOB_ABORTED, "rank %u aborted%s%s", rank->number,
              *reason ? ": " : "", reason);
+    if (again)
+        return abort_again(rank, reply);
+    rank->reply = reply_take(reply);
     rank_close(rank, RANK_LOST);
     return 0;
 }
@@ -667,6 +695,11 @@ seat_leave(struct seat *seat)
         return;
     rank = &job->ranks[seat->rank];
     rank->seat = NULL;
+    if (rank->attached) {
+        rank_let_go(rank);
+        job_settle(job);
+        return;
+    }
     if (rank->state != RANK_OPEN)
         return; /* opening: rank_opened() sees it; else it has said its last word */
     job_doom(job, JOB_INTERRUPTED, "rank %u vanished without end or abort",

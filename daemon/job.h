@@ -63,6 +63,7 @@ struct rank {
     uint32_t n_pending;       /* streams that are opening or closing */
     uint64_t seq;             /* the last batch handed over */
     bool wait;                /* `end` is answered when published */
+    bool attached;            /* it had ended, and came again: it will say so again */
     struct reply reply;       /* owed for `open`, `end` or `abort` */
     int stream_result;        /* the first failure among its streams */
     struct lighter_error stream_error;
@@ -97,9 +98,9 @@ struct job {
         doom; /* what it will end as for certain; JOB_OPEN: still undecided */
     uint32_t world_size, n_outputs;
     uint32_t n_ended;           /* ranks */
-    uint32_t n_connected;       /* ranks opening, open or closing */
+    uint32_t n_connected;       /* ranks opening, open, closing or attached */
     uint32_t n_changing;        /* ranks opening or closing: they are owed an answer */
-    uint32_t n_lost;            /* ranks */
+    uint32_t n_lost;            /* ranks that are, or are about to be */
     struct job_output *outputs; /* their text and targets stay when the job is over */
     struct rank *ranks;
     struct policies policies;

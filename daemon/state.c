@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char suffix[] = ".journal";
@@ -157,23 +158,72 @@ is_journal(const char *name)
            strcmp(name + size - (sizeof suffix - 1), suffix) == 0;
 }
 
+struct found {
+    struct timespec changed;
+    char name[NAME_MAX + 1];
+};
+
+static int
+by_age(const void *a, const void *b)
+{
+    const struct timespec *x = &((const struct found *)a)->changed,
+                          *y = &((const struct found *)b)->changed;
+
+    if (x->tv_sec != y->tv_sec)
+        return x->tv_sec < y->tv_sec ? -1 : 1;
+    return (x->tv_nsec > y->tv_nsec) - (x->tv_nsec < y->tv_nsec);
+}
+
+static int
+add(struct found **list, size_t *n, const char *name, const struct stat *status,
+    struct lighter_error *err)
+{
+    struct found *more = reallocarray(*list, *n + 1, sizeof *more);
+
+    if (!more)
+        return fail_nomem(err);
+    *list = more;
+    more[*n].changed = status->st_mtim;
+    strcpy(more[(*n)++].name, name);
+    return 0;
+}
+
+/* *ret_list: owned, also where this fails. */
+static int
+list_journals(const struct state *state, DIR *dir, struct found **ret_list,
+              size_t *ret_n, struct lighter_error *err)
+{
+    const struct dirent *entry;
+    struct stat status;
+    int r = 0, end = 0;
+
+    while (r == 0 && (entry = path_next(dir, &end)))
+        if (is_journal(entry->d_name) &&
+            fstatat(state->fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+            r = add(ret_list, ret_n, entry->d_name, &status, err);
+    return end < 0 ? lighter_fail_os(err, -end, "read the state directory '%s'",
+                                     state->path)
+                   : r;
+}
+
 int
 state_each(const struct state *state,
            int (*visit)(void *data, const char *name, struct lighter_error *err),
            void *data, struct lighter_error *err)
 {
+    AUTO(free_bytes) struct found *list = NULL;
     DIR *dir = path_list(state->fd);
-    const struct dirent *entry;
-    int r = 0, end = 0;
+    size_t n = 0;
+    int r;
 
     if (!dir)
         return lighter_fail_os(err, errno, "read the state directory '%s'",
                                state->path);
-    while (r == 0 && (entry = path_next(dir, &end)))
-        if (is_journal(entry->d_name))
-            r = visit(data, entry->d_name, err);
+    r = list_journals(state, dir, &list, &n, err);
     closedir(dir);
-    return end < 0 ? lighter_fail_os(err, -end, "read the state directory '%s'",
-                                     state->path)
-                   : r;
+    if (n)
+        qsort(list, n, sizeof *list, by_age);
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = visit(data, list[i].name, err);
+    return r;
 }

@@ -30,7 +30,9 @@ void state_done(struct state *state);
 void state_journal_name(char ret_name[NAME_MAX + 1], const char *job,
                         const char *stage);
 
-/* Called with the name of each journal. Return: 0; what `visit` gave; -errno. */
+/* Called with the name of each journal, the one that changed last at the end.
+ * Return: 0; what `visit` gave; -errno.
+ */
 int state_each(const struct state *state,
                int (*visit)(void *data, const char *name, struct lighter_error *err),
                void *data, struct lighter_error *err);
