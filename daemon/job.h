@@ -127,6 +127,7 @@ struct job {
     STAILQ_HEAD(, job_flush) flushes; /* answers owed when all of now is durable */
     uint64_t synced_at;               /* uv_now(), ms */
     uint64_t synced_bytes;            /* n_bytes then */
+    uint64_t unmarked_since;          /* there is no space to note it; 0: there is */
     uint64_t n_batches, n_samples, n_bytes;
     uint64_t opened_at; /* uv_now(), ms */
     uv_work_t work;     /* preparing and publishing */
