@@ -5,6 +5,7 @@
 #include "daemon/recovery.h"
 #include "daemon/storage.h"
 #include "util/error.h"
+#include "util/log.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -130,8 +131,11 @@ must_wait(struct job_sync *sync)
         job->unmarked_since = 0;
         return false;
     }
-    if (!job->unmarked_since)
+    if (!job->unmarked_since) {
         job->unmarked_since = now;
+        log_warning("waits for space job=%s stage=%s reason=\"%s\"", job->name,
+                    job->stage, sync->error.message);
+    }
     return job->state == JOB_OPEN && now - job->unmarked_since < limit_ms;
 }
 

@@ -71,7 +71,11 @@ def empty(path):
 
 
 def rows(version, n=ROWS):
-    return {"id": [f"{version}{i}" for i in range(n)], "v": [f"{i}" * 3000 for i in range(n)]}
+    numbers = range(n)
+    return {
+        "id": [f"{version}{i}" for i in numbers],
+        "v": [f"{i}" * 3000 for i in numbers],
+    }
 
 
 def writers(directory):
@@ -82,7 +86,8 @@ def writers(directory):
 
 
 def write_epoch(daemon, directory, job="j", n=4, **more):
-    with lighterd.run(*writers(directory), job=job, socket=daemon.socket, **more) as out:
+    where = {"job": job, "socket": daemon.socket}
+    with lighterd.run(*writers(directory), **where, **more) as out:
         for index in range(n):
             out.write(rows(f"b{index}_"))
 
@@ -195,13 +200,20 @@ def test_a_batch_waits_for_space_and_others_go_on(
 
 def test_a_full_state_directory_is_waited_for(make_disk, start_daemon, tmp_path):
     disk, outputs = make_disk("tmpfs", 1 << 20), tmp_path / "out"
-    daemon = start_daemon("--state-dir", str(disk.path / "state"), "--sync-interval", "1")
+    state = ["--state-dir", str(disk.path / "state")]
+    daemon = start_daemon(*state, "--sync-interval", "1")
     with lighterd.run(*writers(outputs), job="j", socket=daemon.socket) as out:
         out.write(rows("b0_"))
         out.flush()
         ballast = fill(disk)
         more = [rows(f"b{i}_", n=200) for i in range(1, 4)]  # names fill a page
-        finish = in_background(lambda: [out.write(each) for each in more] and out.flush())
+
+        def write_more():
+            for each in more:
+                out.write(each)
+            out.flush()
+
+        finish = in_background(write_more)
         daemons.until(lambda: "waits for space job=j" in daemon.log(), "it waits")
         time.sleep(1.5)  # the daemon syncs meanwhile, and cannot note it
         assert daemon.job("j")["state"] == "open"
@@ -212,7 +224,7 @@ def test_a_full_state_directory_is_waited_for(make_disk, start_daemon, tmp_path)
     )
 
 
-def test_without_room_for_its_state_a_job_is_not_begun(make_disk, start_daemon, tmp_path):
+def test_without_room_for_its_state_no_job_begins(make_disk, start_daemon, tmp_path):
     disk, outputs = make_disk("tmpfs", 1 << 20), tmp_path / "out"
     daemon = start_daemon("--state-dir", str(disk.path / "state"), "--full-wait", "0")
     ballast = fill(disk)
