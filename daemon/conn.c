@@ -131,12 +131,13 @@ static void
 on_answer(void *data, struct frame *frame)
 {
     struct conn *conn = data;
-    struct out_frame *out = calloc(1, sizeof *out);
+    struct out_frame *out = frame ? calloc(1, sizeof *out) : NULL;
 
     if (!out) {
         log_error("disconnected a client: no memory for its answer");
         shutdown(conn->fd, SHUT_RDWR); /* else it would wait for the answer for ever */
-        free(frame->data);
+        if (frame)
+            free(frame->data);
         return;
     }
     out->frame = *frame;

@@ -77,7 +77,7 @@ static void
 pack_job(struct message_out *out, const struct daemon *daemon, const struct job *job,
          bool unfinished)
 {
-    msgpack_pack_map(&out->packer, 13);
+    msgpack_pack_map(&out->packer, 14);
     pack_key_text(&out->packer, "name", job->name);
     pack_key_text(&out->packer, "stage", job->stage);
     pack_key_text(&out->packer, "state", job_state_name(job));
@@ -88,6 +88,7 @@ pack_job(struct message_out *out, const struct daemon *daemon, const struct job 
     pack_key_double(&out->packer, "age", seconds_since(daemon, job->opened_at));
     pack_key_text(&out->packer, "error",
                   job->error.code == LIGHTER_OK ? NULL : job->error.message);
+    pack_key_text(&out->packer, "waits", job_waits(job));
     pack_key(&out->packer, "targets");
     msgpack_pack_array(&out->packer, job->n_outputs);
     for (uint32_t i = 0; i < job->n_outputs; i++)

@@ -5,6 +5,7 @@
 #include "daemon/recovery.h"
 #include "daemon/storage.h"
 #include "util/error.h"
+#include "util/log.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -34,6 +35,7 @@ struct job_sync {
     struct closed_shard *closed; /* owned */
     size_t n_closed;
     int result;
+    bool is_final; /* ... of a sync: something may be lost */
     struct lighter_error error;
 };
 
@@ -90,7 +92,7 @@ sync_outputs(struct job_sync *sync, struct lighter_error *err)
                        err);
     for (uint32_t i = 0; i < sync->job->n_outputs && r == 0; i++)
         if (outputs[i].table.directory_fd >= 0) /* a new shard's name */
-            r = storage_sync(outputs[i].table.directory_fd, "the directory", err);
+            r = storage_sync_names(outputs[i].table.directory_fd, "the directory", err);
     for (size_t i = 0; i < sync->n_stagings && r == 0; i++)
         r = storage_sync_all(sync->stagings[i], err);
     return r;
@@ -103,16 +105,58 @@ run_sync(uv_work_t *work)
     struct journal *journal = &sync->job->journal;
     struct journal_record durable = {.kind = JOURNAL_DURABLE, .size = sync->recorded};
 
+    sync->is_final = true;
     sync->result = sync_outputs(sync, &sync->error);
-    if (sync->result == 0)
+    if (sync->result == 0) {
         sync->result = journal_append(journal, &durable, &sync->error);
+        sync->is_final = sync->result == 0;
+    }
     if (sync->result == 0)
         sync->result = journal_sync(journal, &sync->error);
-    if (sync->result < 0)
+    if (sync->result < 0 && sync->is_final)
         recovery_distrust(sync->job);
 }
 
 /* ---- on the loop ---- */
+
+/* There is no space for the mark: try again, in a second, as batches do. */
+static bool
+must_wait(struct job_sync *sync)
+{
+    struct job *job = sync->job;
+    uint64_t now = uv_now(job->jobs->loop),
+             limit_ms = (uint64_t)job->jobs->settings->full_wait_s * 1000;
+
+    if (sync->is_final || (sync->result != -ENOSPC && sync->result != -EDQUOT)) {
+        job->unmarked_since = 0;
+        return false;
+    }
+    if (!job->unmarked_since) {
+        job->unmarked_since = now;
+        log_warning("waits for space job=%s stage=%s reason=\"%s\"", job->name,
+                    job->stage, sync->error.message);
+    }
+    return job->state == JOB_OPEN && now - job->unmarked_since < limit_ms;
+}
+
+static void
+settle_flushes(struct job_sync *sync)
+{
+    struct job *job = sync->job;
+
+    if (must_wait(sync)) {
+        STAILQ_CONCAT(&sync->flushes, &job->flushes); /* these came first */
+        STAILQ_CONCAT(&job->flushes, &sync->flushes);
+        return;
+    }
+    if (sync->result < 0)
+        error_wrap(&sync->error, sync->result, "job '%s' is not durable", job->name);
+    if (sync->result < 0 && sync->is_final)
+        job_doom(job, JOB_FAILED, "%s", sync->error.message);
+    answer_all(&sync->flushes, sync->result < 0 ? &sync->error : NULL);
+    if (!STAILQ_EMPTY(&job->flushes))
+        job_sync(job);
+}
 
 static void
 after_sync(uv_work_t *work, int status)
@@ -122,16 +166,10 @@ after_sync(uv_work_t *work, int status)
 
     (void)status;
     job->sync = NULL;
-    if (sync->result < 0) {
-        error_wrap(&sync->error, sync->result, "job '%s' is not durable", job->name);
-        job_doom(job, JOB_FAILED, "%s", sync->error.message);
-    }
-    answer_all(&sync->flushes, sync->result < 0 ? &sync->error : NULL);
+    settle_flushes(sync);
     sync_free(sync);
-    if (job->state == JOB_PUBLISHING)
+    if (job->state == JOB_PUBLISHING && !job->sync)
         job_finish(job); /* it has waited for this */
-    else if (!STAILQ_EMPTY(&job->flushes))
-        job_sync(job);
 }
 
 static int

@@ -259,7 +259,7 @@ static int publish_entries(int from, int to, struct lighter_error *err);
 static int
 secure_names(int to, struct lighter_error *err)
 {
-    int r = storage_sync(to, "the directory", err);
+    int r = storage_sync_names(to, "the directory", err);
 
     return r < 0 ? error_wrap(err, r, "published, durability unknown") : 0;
 }

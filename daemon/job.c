@@ -19,6 +19,18 @@ job_state_name(const struct job *job)
     return names[job->doom != JOB_OPEN ? job->doom : job->state];
 }
 
+const char *
+job_waits(const struct job *job)
+{
+    if (job->state != JOB_OPEN)
+        return NULL;
+    for (uint32_t i = 0; i < job->world_size; i++)
+        for (uint32_t j = 0; job->ranks[i].streams && j < job->n_outputs; j++)
+            if (job->ranks[i].streams[j].full)
+                return job->ranks[i].streams[j].parts[0].error.message;
+    return NULL;
+}
+
 /* ---- the end of all hopes ---- */
 
 static void

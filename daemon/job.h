@@ -127,6 +127,7 @@ struct job {
     STAILQ_HEAD(, job_flush) flushes; /* answers owed when all of now is durable */
     uint64_t synced_at;               /* uv_now(), ms */
     uint64_t synced_bytes;            /* n_bytes then */
+    uint64_t unmarked_since;          /* there is no space to note it; 0: there is */
     uint64_t n_batches, n_samples, n_bytes;
     uint64_t opened_at; /* uv_now(), ms */
     uv_work_t work;     /* preparing and publishing */
@@ -224,6 +225,11 @@ void seat_leave(struct seat *seat);
 
 /* Of a job that is over: can it go on, be finalized or discarded? */
 bool job_is_unfinished(const struct job *job);
+
+/* What the job waits for, while a disk is full: lent until the loop turns. NULL: for
+ * nothing.
+ */
+const char *job_waits(const struct job *job);
 
 /* "open", "published", ... Static text. */
 const char *job_state_name(const struct job *job);

@@ -228,7 +228,7 @@ journal_replace(struct journal *journal, int directory, const char *name, bool d
     if (r == 0 && renameat(directory, fresh, directory, name) < 0)
         r = lighter_fail_os(err, errno, "name the journal '%s'", name);
     if (r == 0 && durable)
-        r = storage_sync(directory, "the state directory", err);
+        r = storage_sync_names(directory, "the state directory", err);
     return r;
 }
 

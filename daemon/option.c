@@ -17,6 +17,15 @@ option_type_name(enum lighter_option_type type)
     return names[type];
 }
 
+int
+option_end_text(FILE *text, char *const *ret_text, struct lighter_error *err)
+{
+    bool is_whole = !ferror(text);
+
+    is_whole &= fclose(text) == 0; /* 0 also where the last piece had no room */
+    return is_whole && *ret_text ? 0 : fail_nomem(err);
+}
+
 const char *
 option_string(const struct lighter_option *table, const void *options,
               enum lighter_option_type type)

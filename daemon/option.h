@@ -27,6 +27,11 @@ int option_parse(const struct option_context *context, const char *owner,
                  const msgpack_object *map, void **ret_options,
                  struct lighter_error *err);
 
+/* Ends the stream `text` of open_memstream(), whose text is `*ret_text`, owned by the
+ * caller all the time. Return: 0; -ENOMEM: not all of it is there.
+ */
+int option_end_text(FILE *text, char *const *ret_text, struct lighter_error *err);
+
 /* The string that a table's one option of `type` got; NULL where it has none. */
 const char *option_string(const struct lighter_option *table, const void *options,
                           enum lighter_option_type type);

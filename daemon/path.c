@@ -52,13 +52,11 @@ path_list(int fd)
 {
     int copy = openat(fd, ".", DIRECTORY_FLAGS);
     DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    int errnum = errno;
 
-    if (!dir && copy >= 0) {
-        int errnum = errno;
-
+    if (!dir && copy >= 0)
         close(copy);
-        errno = errnum;
-    }
+    errno = errnum;
     return dir;
 }
 
@@ -260,8 +258,9 @@ path_remove_tree(int fd, const char *name, struct lighter_error *err)
         return lighter_fail_os(err, errno, "open '%s'", name);
     dir = fdopendir(inner);
     if (!dir) {
+        r = lighter_fail_os(err, errno, "read '%s'", name);
         close(inner);
-        return fail_nomem(err);
+        return r;
     }
     r = remove_contents(dir, err);
     closedir(dir);

@@ -106,7 +106,7 @@ reply_send(struct reply *reply, struct message_out *out)
     if (!reply->peer || !reply->peer->on_answer)
         message_out_done(out);
     else if (message_finish(out, &frame, &err) < 0)
-        log_error("an answer is lost: %s", err.message);
+        reply->peer->on_answer(reply->peer->data, NULL);
     else
         reply->peer->on_answer(reply->peer->data, &frame); /* takes */
     reply_done(reply);

@@ -16,7 +16,8 @@ struct peer {
     int64_t pid;     /* what it says its pid is; 0 where it says nothing */
 
     /* set by the connection, NULL once it has closed */
-    void (*on_answer)(void *data, struct frame *frame); /* takes the frame */
+    /* takes the frame; NULL: there is no memory for an answer that is owed */
+    void (*on_answer)(void *data, struct frame *frame);
     void *data;
 
     /* bytes were released; stays when the connection has closed, for the room is not

@@ -93,8 +93,8 @@ policies_init(struct policies *ret_policies, const struct registry *registry,
         r = fail_nomem(err);
     else
         r = parse_all(ret_policies, registry, params, array, text, err);
-    if (text && fclose(text) != 0 && r == 0)
-        r = fail_nomem(err);
+    if (text && option_end_text(text, &ret_policies->text, r < 0 ? NULL : err) < 0)
+        r = r < 0 ? r : -ENOMEM;
     if (r < 0)
         policies_done(ret_policies);
     return r < 0 ? r : 0;

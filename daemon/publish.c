@@ -161,6 +161,26 @@ note_complete(struct job *job, struct lighter_error *err)
     return r;
 }
 
+/* All of them, also where one cannot be: what is shown later is as whole. */
+static int
+show_all(struct job *job, struct shard **shards, uint32_t *ret_index,
+         struct lighter_error *err)
+{
+    struct lighter_error why = LIGHTER_ERROR_INIT;
+    int r = 0;
+
+    for (uint32_t i = 0; i < job->n_outputs; i++) {
+        int one = show_output(job, i, shards, &why);
+
+        if (one == 0 || r < 0)
+            continue;
+        r = one;
+        *err = why;
+        *ret_index = i;
+    }
+    return r;
+}
+
 /* Where the first half fails nothing is shown. *ret_index: whose fault it was. */
 static int
 publish_outputs(struct job *job, struct shard **shards, uint32_t *ret_index,
@@ -174,11 +194,7 @@ publish_outputs(struct job *job, struct shard **shards, uint32_t *ret_index,
     }
     if (r == 0 && !job->is_complete)
         r = note_complete(job, err);
-    for (uint32_t i = 0; i < job->n_outputs && r == 0; i++) {
-        *ret_index = i;
-        r = show_output(job, i, shards, err);
-    }
-    return r;
+    return r < 0 ? r : show_all(job, shards, ret_index, err);
 }
 
 int

@@ -1,6 +1,8 @@
 /* storage.c - see storage.h. */
 #include "daemon/storage.h"
 
+#include "daemon/path.h"
+
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/sendfile.h>
@@ -51,6 +53,25 @@ storage_sync(int fd, const char *name, struct lighter_error *err)
         if (errno != EINTR)
             return lighter_fail_os(err, errno, "sync '%s'", name);
     return 0;
+}
+
+/* After a shutdown of XFS, because its log could not be written, fsync() of a directory
+ * says that all is well; reading it does not.
+ */
+int
+storage_sync_names(int fd, const char *name, struct lighter_error *err)
+{
+    int r = storage_sync(fd, name, err), end;
+    DIR *dir;
+
+    if (r < 0)
+        return r;
+    dir = path_list(fd);
+    if (!dir)
+        return lighter_fail_os(err, errno, "sync '%s'", name);
+    path_next(dir, &end);
+    closedir(dir);
+    return end < 0 ? lighter_fail_os(err, -end, "sync '%s'", name) : 0;
 }
 
 int

@@ -18,6 +18,9 @@ int storage_write(int fd, struct lighter_sink *sink, struct lighter_error *err);
  */
 int storage_sync(int fd, const char *name, struct lighter_error *err);
 
+/* The same of a directory: the names in it. */
+int storage_sync_names(int fd, const char *name, struct lighter_error *err);
+
 /* The same with fdatasync(2): the bytes and what it takes to find them. */
 int storage_sync_data(int fd, const char *name, struct lighter_error *err);
 

@@ -292,7 +292,7 @@ table_publish(struct table *table, struct shard *const *shards, uint32_t n_shard
                                table->name);
     for (uint32_t i = 1; i < n_shards; i++)
         unlinkat(table->directory_fd, shards[i]->name, 0);
-    r = storage_sync(table->directory_fd, "the directory", err);
+    r = storage_sync_names(table->directory_fd, "the directory", err);
     return r < 0 ? error_wrap(err, r, "published, durability unknown") : 0;
 }
 

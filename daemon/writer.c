@@ -35,7 +35,7 @@ parse_options(struct writer *writer, const struct registry *registry, const char
     struct option_context context = {registry, cwd, writer->zone, NULL};
     size_t size;
     void *parsed;
-    int r = params_map(spec, "options", &options, err);
+    int r = params_map(spec, "options", &options, err), end;
 
     if (r < 0)
         return error_wrap(err, r, "'%s'", type->name);
@@ -45,10 +45,9 @@ parse_options(struct writer *writer, const struct registry *registry, const char
     fputs(type->name, context.text);
     r = option_parse(&context, type->name, type->options, type->options_size, options,
                      &parsed, err);
-    if (fclose(context.text) != 0 && r == 0)
-        r = fail_nomem(err);
-    if (r < 0)
-        return r;
+    end = option_end_text(context.text, &writer->text, r < 0 ? NULL : err);
+    if (r < 0 || end < 0)
+        return r < 0 ? r : end;
     writer->options = parsed;
     writer->target = option_string(type->options, parsed, LIGHTER_OPTION_TARGET);
     return writer->target ? 0

@@ -19,9 +19,9 @@ static const char help[] =
     "           what has been written\n"
     "  AGE      since the first process opened the job\n"
     "\n"
-    "Why a job is over without being published stands below it, and whether it is\n"
-    "unfinished: what it has written is there, and it can go on. --json also has the\n"
-    "paths of the outputs (targets).\n"
+    "Why a job is over without being published stands below it, or that it waits\n"
+    "because a disk is full; and whether it is unfinished: what it has written is\n"
+    "there, and it can go on. --json also has the paths of the outputs (targets).\n"
     "\n"
     "example:\n"
     "  $ lighterctl jobs\n"
@@ -61,6 +61,7 @@ static const struct field fields[] = {
     {"BYTES", "bytes_written", show_size, FIELD_RIGHT},
     {"AGE", "age", show_duration, FIELD_RIGHT},
     {"error", "error", show_text, FIELD_NOTE},
+    {"waits for space", "waits", show_text, FIELD_NOTE},
     {"unfinished", "unfinished", show_unfinished, FIELD_NOTE},
     {NULL, NULL, NULL, 0}};
 

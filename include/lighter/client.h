@@ -33,10 +33,10 @@
  * with the same socket path, again and again with pauses of 50 ms to 2 s; opens the
  * client's jobs there, sends again what has no answer, and goes on where it was. Each
  * batch is written once, whatever the daemon had done with it; one of which two daemons
- * have died is refused (LIGHTER_E_STATE). Only where none is there within a limit, or it
- * knows nothing of the jobs (it has another state directory, say), that call fails, and
- * the connection is broken. See lighter_set_reconnect(). This library starts no daemon:
- * systemd can (doc/service.md), or any other supervisor.
+ * have died is refused (LIGHTER_E_STATE). Only where none is there within a limit, or
+ * it knows nothing of the jobs (it has another state directory, say), that call fails,
+ * and the connection is broken. See lighter_set_reconnect(). This library starts no
+ * daemon: systemd can (doc/service.md), or any other supervisor.
  *
  * Calls block, and go on after a signal. There are no time limits but that one: a job's
  * outputs are ready when the disk has taken them. A call that looks for the next daemon

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
-pytest.register_assert_rewrite("daemons", "rawclient", "judges", "disks", "epochs", "lives", "runs")
+pytest.register_assert_rewrite(
+    *("daemons", "rawclient", "judges", "disks", "epochs", "lives", "runs")
+)
 
 import daemons  # noqa: E402
 

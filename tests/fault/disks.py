@@ -1,8 +1,8 @@
 """disks - file systems of a test's own, to be cut off, filled and mounted again.
 
-A file that the kernel takes for a disk (a loop device) has a whole file system; what was
-not brought to it is gone when the power is. The caches of real disks, which may reorder
-and lose as well, are not part of this: the kernel's own caches are.
+A file that the kernel takes for a disk (a loop device) has a whole file system; what
+was not brought to it is gone when the power is. The caches of real disks, which may
+reorder and lose as well, are not part of this: the kernel's own caches are.
 """
 
 import fcntl

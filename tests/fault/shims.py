@@ -1,4 +1,4 @@
-"""shims - the C of the tests, put between the daemon and the C library by LD_PRELOAD."""
+"""shims - C of the tests, put between the daemon and the C library by LD_PRELOAD."""
 
 import os
 import shutil

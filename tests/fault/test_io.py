@@ -1,9 +1,9 @@
 """System calls fail: nothing is published that is not right, and everybody is told.
 
-strace lets the n-th call of a kind fail, from when the daemon listens. After that either
-`end` said that it is published, and the bytes are right, or there was an error and the
-output before is untouched. Nothing is restarted: the next process goes on, or begins
-anew, in the same daemon.
+strace lets the n-th call of a kind fail, from when the daemon listens. After that
+either `end` said that it is published, and the bytes are right, or there was an error
+and the output before is untouched. Nothing is restarted: the next process goes on, or
+begins anew, in the same daemon.
 """
 
 import contextlib
@@ -36,20 +36,16 @@ CALLS = {
     "syncfs": ["ENOSPC", "EIO", "EINTR"],
     "renameat": ["ENOSPC", "EIO", "EDQUOT", "EINTR"],
     "unlinkat": ["EIO", "EINTR"],
-    "mkdir": ["ENOSPC", "EIO"],
     "mkdirat": ["ENOSPC", "EIO"],
     "ftruncate": ["EIO", "EINTR"],
     "lseek": ["EIO"],
     "copy_file_range": ["ENOSPC", "EIO", "EINTR", "EXDEV"],
-    "sendfile": ["ENOSPC", "EIO"],
     "getdents64": ["EIO"],
     "newfstatat": ["EIO"],
     "statx": ["EIO"],
     "flock": ["EIO", "EINTR"],
     "fcntl": ["EMFILE"],
-    "mmap": ["ENOMEM"],
 }
-SAMPLED = 2  # indices of each call, of those that the short form tries
 
 
 @pytest.fixture
@@ -67,7 +63,7 @@ def tracer_of(task):
 
 @contextlib.contextmanager
 def failing(daemon, call, error, index, log, times=1):
-    """The index-th `call` of each thread fails. Yields; `log` tells of it afterwards."""
+    """The index-th `call` of each thread fails; `log` tells of it afterwards."""
     when = f"{index}+" if times is None else str(index)
     what = f"{call}:error={error}:when={when}"
     command = ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={call}"]
@@ -97,7 +93,8 @@ def check_words(problem, error):
     assert str(problem).strip(), "an error without a word"
     if isinstance(problem, OSError) and problem.errno:
         assert os.strerror(problem.errno) in str(problem)
-        assert errno.errorcode[problem.errno] == error
+        if "given up" not in str(problem):  # because of that error, earlier
+            assert errno.errorcode[problem.errno] == error
 
 
 class Trial:
@@ -111,7 +108,8 @@ class Trial:
         self.now = epochs.tree(directory)
 
     def run(self, version, resume=False):
-        self.epoch.run(self.daemon.socket, version=version, every=self.every, resume=resume)
+        more = {"version": version, "every": self.every, "resume": resume}
+        self.epoch.run(self.daemon.socket, **more)
         got = epochs.tree(self.directory)
         assert got["p.csv"] == self.epoch.expected_csv(version)
         assert len(got) == 1 + 2 * 4 * epochs.ROWS, sorted(got)
@@ -159,10 +157,8 @@ class Trial:
 
 
 def indices(error, generator):
-    if LONG:
-        yield from range(1, 1000)
-    else:
-        yield from sorted(generator.sample(range(1, 8), SAMPLED))
+    """Of the calls of one kind in an epoch: all, or the first and another."""
+    yield from range(1, 1000) if LONG else (1, generator.randrange(2, 9))
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -180,7 +176,9 @@ def test_a_call_that_fails_is_told_and_does_no_damage(call, traced_daemon, tmp_p
             if not trial.fault(call, error, index, log):
                 break
             counts[error] = index
+    trial.run("v")  # what could not be removed goes with the next epoch
     print(call, counts)
+    assert set(counts) == set(CALLS[call]), "a call was never made"
 
 
 def test_short_writes_are_gone_on_with(start_daemon, tmp_path):
@@ -193,6 +191,20 @@ def test_short_writes_are_gone_on_with(start_daemon, tmp_path):
     assert len(trial.now["f/r0_0_0.pt"]) > 10_000, "nothing was written in parts"
 
 
+@pytest.mark.parametrize("call", ["writev", "pwritev", "openat"])
+def test_a_quota_is_waited_for(call, start_daemon, tmp_path):
+    outputs = tmp_path / "out"
+    outputs.mkdir()
+    trial = Trial(start_daemon("--threads", "1"), outputs)
+    index = {"writev": 6, "pwritev": 14, "openat": 40}[call]  # while batches come
+
+    with failing(trial.daemon, call, "EDQUOT", index, tmp_path / "strace"):
+        trial.run("vv")
+
+    assert was_injected(tmp_path / "strace")
+    assert "waits for space" in trial.daemon.log()
+
+
 # ---- syncs ----
 
 # fsync() in an epoch without flushes: of the state directory, where the journal is new;
@@ -201,7 +213,7 @@ TABLE, TABLE_DIRECTORY = 2, 3
 
 
 def run_failing(trial, call, error, index, log, **more):
-    """The error of an epoch in which the index-th `call` has failed, and its version."""
+    """The error of an epoch whose index-th `call` has failed, and its version."""
     version = "vv"
     with failing(trial.daemon, call, error, index, log, **more):
         with pytest.raises(OSError) as caught:
@@ -258,7 +270,7 @@ def test_a_sync_that_failed_is_final_for_the_next_daemon(
 
 
 def test_a_failed_sync_of_names_is_told_apart(trial, tmp_path):
-    """The outputs are whole and visible; whether they outlast the power is not known."""
+    """The outputs are whole and visible; nobody knows what a cut would leave."""
     words, version = run_failing(
         trial, "fsync", "EIO", TABLE_DIRECTORY, tmp_path / "strace"
     )
