@@ -3,8 +3,9 @@
 bench_python = bench/bench.py bench/daemon.py bench/data.py bench/limits.py \
 	bench/measure.py bench/peer.py bench/plot.py bench/report.py bench/run.py \
 	bench/pairs/__init__.py bench/pairs/blocking.py bench/pairs/files.py \
-	bench/pairs/images.py bench/pairs/ranks.py bench/pairs/service.py \
-	bench/pairs/sweep.py bench/pairs/table.py bench/pairs/whole.py
+	bench/pairs/growth.py bench/pairs/images.py bench/pairs/ranks.py \
+	bench/pairs/service.py bench/pairs/sweep.py bench/pairs/table.py \
+	bench/pairs/whole.py
 EXTRA_DIST += bench/README.md $(bench_python)
 CLEANFILES += bench/results.json bench/plot.svg
 

@@ -3,7 +3,7 @@
 An experiment is made when its turn comes, so that what others need is not in memory.
 """
 
-from . import blocking, files, images, ranks, service, sweep, table, whole
+from . import blocking, files, growth, images, ranks, service, sweep, table, whole
 
 ALL = {
     "blocking": blocking.experiments,
@@ -13,5 +13,6 @@ ALL = {
     "whole": whole.experiments,
     "service": service.experiments,
     "ranks": ranks.experiments,
+    "growth": growth.experiments,
     "sweep": sweep.experiments,
 }

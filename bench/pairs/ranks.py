@@ -1,10 +1,9 @@
-"""ranks - many connections at once, and one that goes on for long."""
+"""ranks - many connections at once."""
 
 from __future__ import annotations
 
 import os
 from contextlib import ExitStack, closing
-from statistics import median
 from time import perf_counter
 from typing import Dict, Iterator
 
@@ -20,7 +19,6 @@ N_ROWS = 256
 def experiments(bench: Bench) -> Iterator[Experiment]:
     for n_ranks in bench.size((1, 4, 16, 64), (1, 4)):
         yield _at_once(bench, n_ranks)
-    yield _over_time(bench)
 
 
 def _at_once(bench: Bench, n_ranks: int) -> Experiment:
@@ -60,28 +58,4 @@ def _at_once(bench: Bench, n_ranks: int) -> Experiment:
             Figure("row", "rows a second of all, until they are written", "rate"),
             Figure("cpu", "a batch, of the daemon's processor time"),
         ],
-    )
-
-
-def _over_time(bench: Bench) -> Experiment:
-    """What a hand-over costs at the end of a long epoch, and at its beginning."""
-    n_batches = bench.size(20_000, 100)
-    batches = row_batches(N_ROWS, n_batches)
-
-    def ours(directory: str) -> Dict[str, float]:
-        writer = lighterd.csv(os.path.join(directory, "p.csv"), KEYS)
-        with closing(bench.daemon.open([writer])) as rank:
-            seconds = time_each(rank.write, batches)
-            rank.end()
-        tenth = n_batches // 10
-        return {"first": median(seconds[:tenth]), "last": median(seconds[-tenth:])}
-
-    return Experiment(
-        f"an epoch of {n_batches:,} batches of {N_ROWS} rows",
-        [Side(OURS, ours, OURS)],
-        [
-            Figure("first", "blocks the process, a typical batch of the first tenth"),
-            Figure("last", "blocks the process, a typical batch of the last tenth"),
-        ],
-        n_rounds=1,
     )

@@ -15,6 +15,7 @@ import threading
 
 import daemons
 import judges
+import numpy as np
 import pytest
 import ranks
 import rawclient
@@ -574,3 +575,38 @@ def test_an_error_of_a_batch_gives_its_slot_back(daemon, tmp_path, torch, share_
         out._connection.flush()
         assert memory._free == [(0, memory.size)]
     assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_memory_is_pinned_once_and_no_page_goes_before_it_is_unpinned(monkeypatch):
+    """For GPUs, which test_gpu.py has; here are only the order and the pages."""
+    seen = []
+
+    def pages(room):
+        return sum(room[place] == 1 for place in range(0, len(room), mmap.PAGESIZE))
+
+    def pin(room):
+        room[:] = b"\1" * len(room)
+        seen.append(room)
+        return 4096
+
+    def unpin(address):
+        seen.append((address, pages(seen[0])))
+
+    monkeypatch.setattr(client_memory.pinned, "pin", pin)
+    monkeypatch.setattr(client_memory.pinned, "unpin", unpin)
+    monkeypatch.setattr(client_memory.tensor, "is_on_gpu", lambda value: True)
+    memory = client_memory.Memory(2 * MIB)
+    n_pages = 2 * MIB // mmap.PAGESIZE
+
+    flat = client_memory.tensor.flatten(np.arange(9))
+    memory.fill(0, flat)
+    memory.fill(4096, flat)
+    assert len(seen) == 1 and memory._populated == 2 * MIB
+
+    memory.shrink(MIB)
+    assert seen[1:] == [(4096, n_pages - 2)]  # those of the two arrays are other bytes
+    assert pages(memory._map) == n_pages // 2 - 2
+
+    memory.fill(0, flat)
+    memory.close()
+    assert len(seen) == 4 and seen[3] == (4096, n_pages - 1)

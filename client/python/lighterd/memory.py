@@ -4,7 +4,8 @@ In: tensors of one batch after another. Out: each copied once, to where the daem
 it; the batch's frame only says where. A batch has one slot, from before its frame is
 sent until it is answered. The connection owns the memory, and the one thread that uses
 the connection uses it. When a connection ends, the next one of this process takes its
-memory over: pages that were never used cost twice the copy that goes into them.
+memory over: pages that were never used cost twice the copy that goes into them. With the
+first tensor from a GPU all of it is pinned.
 
 This is `memory` in section 5 of doc/protocol.md.
 """
@@ -19,7 +20,7 @@ from bisect import bisect
 from contextlib import suppress
 from typing import List, NamedTuple, Optional, Tuple
 
-from . import tensor
+from . import pinned, tensor
 
 # Bytes of a tensor; below, it goes through the socket. Measured, the median of a write by
 # socket and by memory, in microseconds: 32 KiB 45 and 50, 64 KiB 54 and 57, 128 KiB 66
@@ -71,8 +72,14 @@ class Memory:
         self.size = size
         self._free: List[Slot] = [Slot(0, size)]  # by start, never side by side
         self._populated = 0
+        self._pinned: Optional[int] = None  # where; 0: it can't be; None: nobody asked
 
     def close(self) -> None:
+        self._unpin()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close it, in a process that has no GPU: a child that was forked."""
         os.close(self.descriptor)
         with suppress(BufferError):  # a copy that failed may still hold it
             self._map.close()
@@ -84,6 +91,7 @@ class Memory:
     def shrink(self, size: int) -> None:
         """Give back the pages behind `size` bytes."""
         if self._populated > size:
+            self._unpin()  # a GPU would write to the old pages for ever
             self._map.madvise(mmap.MADV_REMOVE, size, self._populated - size)
             self._populated = size
 
@@ -114,7 +122,21 @@ class Memory:
         self._free[first:last] = [Slot(start, end - start)]
 
     def fill(self, place: int, flat: tensor.Flat) -> None:
+        if self._pinned is None and tensor.is_on_gpu(flat.value):
+            self._pin()
         tensor.copy(flat, self._map, place)
+
+    def _pin(self) -> None:
+        """All at once: CUDA copies into two pinned regions by two calls, or not at all."""
+        self._pinned = 0
+        with suppress(OSError):  # no more pages: what is there will have to do
+            self._populate(self.size)
+            self._pinned = pinned.pin(self._map)
+
+    def _unpin(self) -> None:
+        if self._pinned:
+            pinned.unpin(self._pinned)
+        self._pinned = None
 
     def _populate(self, end: int) -> None:
         """Have the pages below `end` there, all at once.
@@ -161,7 +183,7 @@ def leave(memory: Memory) -> None:
 def _forget() -> None:
     """A child of a fork shares the pages with its parent, who will use them."""
     while _kept:
-        _kept.pop().close()
+        _kept.pop().abandon()
 
 
 os.register_at_fork(after_in_child=_forget)

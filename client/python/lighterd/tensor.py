@@ -52,6 +52,10 @@ def is_torch(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
+def is_on_gpu(value: Any) -> bool:
+    return is_torch(value) and value.is_cuda  # which AMD's are as well
+
+
 def is_tensor(value: Any) -> bool:
     return isinstance(value, np.ndarray) or is_torch(value)
 
