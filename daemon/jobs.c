@@ -560,6 +560,15 @@ makes_table(const struct writer *writer, const char *target)
            strcmp(writer->target, target) == 0;
 }
 
+static bool
+job_makes_table(const struct job *job, const char *target)
+{
+    for (uint32_t i = 0; i < job->n_outputs; i++)
+        if (makes_table(&job->outputs[i].writer, target))
+            return true;
+    return false;
+}
+
 static int
 check_room(const struct jobs *jobs, struct lighter_error *err)
 {
@@ -569,21 +578,28 @@ check_room(const struct jobs *jobs, struct lighter_error *err)
     return 0;
 }
 
-/* Does a live job make this table? */
+/* Nobody else may be making this table, nor have left rows of it aside. */
 static int
-check_free(const struct jobs *jobs, const struct writer *writer,
-           struct lighter_error *err)
+check_free(const struct jobs *jobs, const struct writer *writer, const char *name,
+           const char *stage, struct lighter_error *err)
 {
     const struct job *job;
 
     if (writer->type->kind != LIGHTER_KIND_TABLE)
         return 0;
     TAILQ_FOREACH (job, &jobs->live, link)
-        for (uint32_t i = 0; i < job->n_outputs; i++)
-            if (makes_table(&job->outputs[i].writer, writer->target))
-                return lighter_fail(err, LIGHTER_E_STATE,
-                                    "'%s' is being written by job '%s' (%s)",
-                                    writer->target, job->name, job->stage);
+        if (job_makes_table(job, writer->target))
+            return lighter_fail(err, LIGHTER_E_STATE,
+                                "'%s' is being written by job '%s' (%s)",
+                                writer->target, job->name, job->stage);
+    TAILQ_FOREACH (job, &jobs->past, link)
+        if (job_is_unfinished(job) && job->n_batches &&
+            !job_is_called(job, name, stage) && job_makes_table(job, writer->target))
+            return lighter_fail(err, LIGHTER_E_STATE,
+                                "'%s' is a table of job '%s' (%s), which is unfinished "
+                                "and has rows of it aside: open that one with resume, "
+                                "or lighterctl finalize or discard it",
+                                writer->target, job->name, job->stage);
     return 0;
 }
 
@@ -601,7 +617,7 @@ check_target(struct jobs *jobs, const struct job_spec *spec, uint32_t index,
             return lighter_fail(err, LIGHTER_E_PARAMS,
                                 "two writers of the job make the table '%s'",
                                 writer->target);
-    return check_free(jobs, writer, err);
+    return check_free(jobs, writer, spec->name, spec->stage, err);
 }
 
 /* Its journal gets the place of an older one: an unfinished job's outputs are removed
@@ -656,7 +672,7 @@ jobs_revive(struct jobs *jobs, struct job *job, bool finalizing,
     int r = check_room(jobs, err);
 
     for (uint32_t i = 0; i < job->n_outputs && r == 0; i++)
-        r = check_free(jobs, &job->outputs[i].writer, err);
+        r = check_free(jobs, &job->outputs[i].writer, job->name, job->stage, err);
     if (r == 0)
         r = make_ranks(job, err);
     if (r < 0)

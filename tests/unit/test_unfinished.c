@@ -324,7 +324,6 @@ START_TEST(finalize_that_fails_leaves_the_job_to_be_resumed)
 {
     int64_t id = open_job(ANN, &seats[0], 0, 2, CSV);
 
-    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
     daemon_starts_again();
     ck_assert_int_eq(open_as(EVE, &seats[2], "other", 0, 1, CSV), 0);
     ck_assert_int_eq(ask(jobs_finalize, "job", NULL), -EBUSY); /* its table is taken */
@@ -333,12 +332,52 @@ START_TEST(finalize_that_fails_leaves_the_job_to_be_resumed)
     settle();
     ck_assert_int_eq(ask(jobs_discard, "other", NULL), 0);
 
-    write_file("p.tmp_rank0.csv", "x\r\n1\r\n"); /* that one took it away */
-    resume(ANN, &seats[0], 0, 2, CSV, id, 1, 1);
+    write_file("p.tmp_rank0.csv", "x\r\n"); /* that one took it away */
+    resume(ANN, &seats[0], 0, 2, CSV, id, 0, 0);
     ck_assert(!unit_exists(directory, "p.csv"));
     seat_leave(&seats[0]);
     settle();
     ck_assert_str_eq(last_state(), "interrupted");
+}
+END_TEST
+
+START_TEST(rows_that_are_aside_are_not_overwritten_by_another_job)
+{
+    static const char refusal[] =
+        "p.csv' is a table of job 'job' (predict), which is unfinished";
+
+    open_job(ANN, &seats[0], 0, 1, CSV);
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    daemon_starts_again();
+    ck_assert_int_eq(open_as(EVE, &seats[2], "other", 0, 1, CSV), -EBUSY);
+    ck_assert_ptr_nonnull(strstr(err.message, refusal));
+
+    ck_assert_int_eq(ask(jobs_finalize, "job", NULL), 0);
+    result_of(ANN, last_id);
+    expect_file("p.csv", "x\r\n1\r\n");
+    ck_assert_int_eq(open_as(EVE, &seats[2], "other", 0, 1, CSV), 0);
+    settle();
+    write_batch(EVE, &seats[2], 1, "{'x': [2]}");
+    end_rank(EVE, &seats[2]);
+    expect_file("p.csv", "x\r\n2\r\n");
+}
+END_TEST
+
+START_TEST(a_job_without_rows_does_not_come_between_those_of_another)
+{
+    open_job(ANN, &seats[0], 0, 2, CSV);
+    daemon_starts_again();
+    ck_assert_int_eq(open_as(EVE, &seats[2], "other", 0, 1, CSV), 0);
+    settle();
+    write_batch(EVE, &seats[2], 1, "{'x': [2]}");
+    seat_leave(&seats[2]);
+    settle();
+    ck_assert_int_eq(ask(jobs_finalize, "job", NULL), -EBUSY);
+    ck_assert_ptr_nonnull(strstr(err.message, "is a table of job 'other' (predict)"));
+
+    ck_assert_int_eq(ask(jobs_finalize, "other", NULL), 0);
+    result_of(ANN, last_id);
+    expect_file("p.csv", "x\r\n2\r\n");
 }
 END_TEST
 
@@ -542,6 +581,8 @@ main(void)
     tcase_add_test(people,
                    a_job_that_waits_for_ranks_that_do_not_come_can_be_discarded);
     tcase_add_test(people, finalize_that_fails_leaves_the_job_to_be_resumed);
+    tcase_add_test(people, rows_that_are_aside_are_not_overwritten_by_another_job);
+    tcase_add_test(people, a_job_without_rows_does_not_come_between_those_of_another);
     tcase_add_test(people, finalize_of_a_job_that_nobody_has_written_keeps_its_journal);
     tcase_add_test(people, a_job_whose_directory_is_gone_can_be_discarded);
     tcase_add_test(people, discard_removes_all_that_there_is);
