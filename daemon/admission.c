@@ -302,7 +302,7 @@ parked_admit_all(struct jobs *jobs, struct job *job)
     STAILQ_CONCAT(&waiting, &job->parked);
     while ((parked = STAILQ_FIRST(&waiting))) {
         STAILQ_REMOVE_HEAD(&waiting, link);
-        if (job->state == JOB_FAILED && parked->spec.resume)
+        if (job->state == JOB_FAILED && job_is_whole(job) && parked->spec.resume)
             refuse_parked(job, parked);
         else
             admit_parked(jobs, parked);

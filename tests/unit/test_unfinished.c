@@ -320,6 +320,21 @@ START_TEST(a_job_that_waits_for_ranks_that_do_not_come_can_be_discarded)
 }
 END_TEST
 
+START_TEST(who_comes_to_resume_a_job_that_nobody_waited_for_begins_one)
+{
+    begin_open(ANN, &seats[0], 0, 1, CSV);
+    seat_leave(&seats[0]);
+    while (TAILQ_FIRST(&jobs.live)->state != JOB_PUBLISHING)
+        uv_run(&loop, UV_RUN_ONCE);
+    begin_with(", 'resume': true", BOB, &seats[1], 0, 1, CSV);
+    settle();
+    ck_assert_int_eq(number_of(BOB, last_id, "seq"), 0);
+    write_batch(BOB, &seats[1], 1, "{'x': [1]}");
+    end_rank(BOB, &seats[1]);
+    expect_file("p.csv", "x\r\n1\r\n");
+}
+END_TEST
+
 START_TEST(finalize_that_fails_leaves_the_job_to_be_resumed)
 {
     int64_t id = open_job(ANN, &seats[0], 0, 2, CSV);
@@ -580,6 +595,7 @@ main(void)
                    a_job_that_waits_for_ranks_that_do_not_come_can_be_finalized);
     tcase_add_test(people,
                    a_job_that_waits_for_ranks_that_do_not_come_can_be_discarded);
+    tcase_add_test(people, who_comes_to_resume_a_job_that_nobody_waited_for_begins_one);
     tcase_add_test(people, finalize_that_fails_leaves_the_job_to_be_resumed);
     tcase_add_test(people, rows_that_are_aside_are_not_overwritten_by_another_job);
     tcase_add_test(people, a_job_without_rows_does_not_come_between_those_of_another);
