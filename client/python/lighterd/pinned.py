@@ -46,4 +46,4 @@ def unpin(address: int) -> None:
 def _forget_error(torch: Any) -> None:
     """CUDA keeps the last error for who asks next; that must not be the model."""
     with suppress(RuntimeError):
-        torch.empty(1, device="cuda").zero_()
+        torch.ones(1, device="cuda").add_(1)  # it looks after each launch
