@@ -71,6 +71,7 @@ say_goodbye(struct daemon *daemon)
     close_handle((uv_handle_t *)&daemon->sighup);
     close_handle((uv_handle_t *)&daemon->idle);
     close_handle((uv_handle_t *)&daemon->watchdog);
+    turns_close(&daemon->turns);
     uv_unref((uv_handle_t *)&daemon->drain);
 }
 
@@ -238,6 +239,7 @@ init_loop(struct daemon *daemon)
     uv_timer_init(&daemon->loop, &daemon->idle);
     uv_timer_init(&daemon->loop, &daemon->drain);
     uv_timer_init(&daemon->loop, &daemon->watchdog);
+    turns_init(&daemon->turns, &daemon->loop, daemon->settings, &daemon->quota);
     daemon->sigterm.data = daemon->sigint.data = daemon->sighup.data = daemon;
     daemon->idle.data = daemon->drain.data = daemon;
     daemon->started_at = uv_now(&daemon->loop);
