@@ -41,7 +41,7 @@ def never_reads(client):
 
 
 def stops_in_a_large_message(client):
-    send_until_blocked(client, rawclient.framed(bytes(8 * MIB))[: 4 * MIB], 0.2)
+    send_until_blocked(client, rawclient.framed(bytes(8 * MIB))[: 4 * MIB], 0.05)
 
 
 def stops_in_a_small_message(client):
