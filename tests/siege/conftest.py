@@ -16,3 +16,9 @@ pytest.register_assert_rewrite(
 import daemons  # noqa: E402
 
 sys.path[:0] = daemons.PYTHON_PATH
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "filterwarnings", "error::pytest.PytestUnhandledThreadExceptionWarning"
+    )
