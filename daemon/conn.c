@@ -46,18 +46,22 @@ wants_requests(const struct conn *conn)
            !conn->daemon->stopping;
 }
 
-/* Also bytes of a request that is not whole yet? */
+/* Also more of a request that is not whole yet? */
 static bool
-wants_bytes(struct conn *conn)
+wants_bytes(const struct conn *conn)
 {
-    struct turns *turns = &conn->daemon->turns;
+    return wants_requests(conn) &&
+           (!conn->turn.is_in_line || turns_has(&conn->daemon->turns, &conn->turn));
+}
 
-    if (!frame_reader_is_large(&conn->reader)) {
-        turns_leave(turns, &conn->turn);
-        return wants_requests(conn);
-    }
-    turns_join(turns, &conn->turn);
-    return turns_has(turns, &conn->turn) && wants_requests(conn);
+/* After bytes have come, or a frame was taken. */
+static void
+update_turn(struct conn *conn)
+{
+    if (frame_reader_is_large(&conn->reader))
+        turns_join(&conn->daemon->turns, &conn->turn);
+    else
+        turns_leave(&conn->daemon->turns, &conn->turn);
 }
 
 static void
@@ -79,6 +83,7 @@ update_events(struct conn *conn)
 
     if (conn->closed)
         return;
+    update_turn(conn);
     set_paused(conn, !wants_requests(conn));
     if (wants_bytes(conn))
         events |= UV_READABLE;
@@ -229,6 +234,7 @@ read_some(struct conn *conn)
     r = handle_frames(conn);
     if (r < 0)
         return r;
+    update_turn(conn);
     return (size_t)n == size || frame_reader_waits(&conn->reader);
 }
 
