@@ -64,13 +64,14 @@ parse_outputs(struct batch *batch, const msgpack_object *params, size_t *ret_use
     return 0;
 }
 
-/* The frame and its values. A list of small numbers takes forty times the bytes that
- * it had on the wire.
+/* The frame, its values, and what a batch of one number takes. A list of small numbers
+ * takes forty times the bytes that it had on the wire.
  */
 static size_t
 size_of(const struct message *message)
 {
-    return message->frame.size + message->n_objects * sizeof(struct lighter_value);
+    return sizeof(struct batch) + ZONE_CHUNK_SIZE + message->frame.size +
+           message->n_objects * sizeof(struct lighter_value);
 }
 
 static int

@@ -1,6 +1,7 @@
 /* conn.c - see conn.h. */
 #include "daemon/conn.h"
 
+#include "daemon/outbox.h"
 #include "daemon/receive.h"
 #include "daemon/session.h"
 #include "util/error.h"
@@ -12,17 +13,10 @@
 /* Reads in one turn of the loop: then others get theirs. */
 #define MAX_READS 16
 
-/* Unsent answers: above the first mark no more requests are read, at the second the
- * client, which never reads, is closed.
+/* Unsent answers: above this mark no more requests are read; at OUTBOX_MAX, which those
+ * that were read before may lead to, the client is closed.
  */
 #define OUT_HIGH ((size_t)256 << 10)
-#define OUT_MAX ((size_t)8 << 20)
-
-struct out_frame {
-    STAILQ_ENTRY(out_frame) link;
-    struct frame frame; /* owned */
-    size_t sent;
-};
 
 struct conn {
     TAILQ_ENTRY(conn) link;
@@ -35,9 +29,10 @@ struct conn {
     uv_poll_t poll;
     int events; /* that are polled for now */
     bool closed, paused;
+    bool hung_up;                  /* it is closed when the loop comes to it */
     TAILQ_ENTRY(conn) paused_link; /* in daemon->paused while it waits for room */
-    STAILQ_HEAD(, out_frame) out;
-    size_t out_size; /* bytes not sent yet */
+    struct turn turn;              /* to receive a large frame */
+    struct outbox out;
 };
 
 static void on_ready(uv_poll_t *poll, int status, int events);
@@ -47,8 +42,26 @@ static void on_ready(uv_poll_t *poll, int status, int events);
 static bool
 wants_requests(const struct conn *conn)
 {
-    return quota_has_room(&conn->peer->quota) && conn->out_size < OUT_HIGH &&
+    return quota_has_room(&conn->peer->quota) && outbox_size(&conn->out) < OUT_HIGH &&
            !conn->daemon->stopping;
+}
+
+/* Also more of a request that is not whole yet? */
+static bool
+wants_bytes(const struct conn *conn)
+{
+    return wants_requests(conn) &&
+           (!conn->turn.is_in_line || turns_has(&conn->daemon->turns, &conn->turn));
+}
+
+/* After bytes have come, or a frame was taken. */
+static void
+update_turn(struct conn *conn)
+{
+    if (frame_reader_is_large(&conn->reader))
+        turns_join(&conn->daemon->turns, &conn->turn);
+    else
+        turns_leave(&conn->daemon->turns, &conn->turn);
 }
 
 static void
@@ -70,10 +83,11 @@ update_events(struct conn *conn)
 
     if (conn->closed)
         return;
+    update_turn(conn);
     set_paused(conn, !wants_requests(conn));
-    if (!conn->paused)
+    if (wants_bytes(conn))
         events |= UV_READABLE;
-    if (!STAILQ_EMPTY(&conn->out))
+    if (outbox_size(&conn->out))
         events |= UV_WRITABLE;
     if (events == conn->events)
         return;
@@ -86,65 +100,31 @@ update_events(struct conn *conn)
 
 /* ---- answers ---- */
 
+/* Must not close the connection itself: a handler of its session may be running. */
 static void
-drop_answers(struct conn *conn)
+hang_up(struct conn *conn, const char *why)
 {
-    struct out_frame *out;
-
-    while ((out = STAILQ_FIRST(&conn->out))) {
-        STAILQ_REMOVE_HEAD(&conn->out, link);
-        free(out->frame.data);
-        free(out);
-    }
-    conn->out_size = 0;
+    log_warning("closed a client: %s client=\"%s\"", why, conn->peer->client);
+    conn->hung_up = true;
+    shutdown(conn->fd, SHUT_RDWR); /* which polling finds */
 }
 
-/* Return: 0, all was sent or the socket is full; -errno: the peer is gone. */
-static int
-send_answers(struct conn *conn)
-{
-    struct out_frame *out;
-
-    while ((out = STAILQ_FIRST(&conn->out))) {
-        ssize_t n = send(conn->fd, out->frame.data + out->sent,
-                         out->frame.size - out->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno == EAGAIN ? 0 : -errno;
-        out->sent += (size_t)n;
-        conn->out_size -= (size_t)n;
-        if (out->sent < out->frame.size)
-            continue;
-        STAILQ_REMOVE_HEAD(&conn->out, link);
-        free(out->frame.data);
-        free(out);
-    }
-    return 0;
-}
-
-/* Must not close the connection itself: a handler of its session may be running. What
- * it queues is sent, or found to be too much, when the socket is next ready.
- */
 static void
 on_answer(void *data, struct frame *frame)
 {
     struct conn *conn = data;
-    struct out_frame *out = frame ? calloc(1, sizeof *out) : NULL;
+    int r = -ENOMEM;
 
-    if (!out) {
-        log_error("disconnected a client: no memory for its answer");
-        shutdown(conn->fd, SHUT_RDWR); /* else it would wait for the answer for ever */
-        if (frame)
-            free(frame->data);
+    if (frame && !conn->hung_up)
+        r = outbox_put(&conn->out, conn->fd, frame->data, frame->size);
+    if (frame)
+        free(frame->data);
+    if (conn->hung_up)
         return;
-    }
-    out->frame = *frame;
-    conn->out_size += frame->size;
-    STAILQ_INSERT_TAIL(&conn->out, out, link);
-    if (STAILQ_FIRST(&conn->out) == out)
-        send_answers(conn); /* mostly there is room; a failure shows at the next poll */
+    if (r == OUTBOX_FULL)
+        hang_up(conn, "it does not read its answers");
+    else if (r < 0)
+        hang_up(conn, "no memory for its answer"); /* it would wait for it for ever */
     update_events(conn);
 }
 
@@ -254,6 +234,7 @@ read_some(struct conn *conn)
     r = handle_frames(conn);
     if (r < 0)
         return r;
+    update_turn(conn);
     return (size_t)n == size || frame_reader_waits(&conn->reader);
 }
 
@@ -264,18 +245,13 @@ on_ready(uv_poll_t *poll, int status, int events)
     int r = status;
 
     if (r == 0 && events & UV_WRITABLE)
-        r = send_answers(conn);
+        r = outbox_send(&conn->out, conn->fd);
     if (r == 0)
         r = handle_frames(conn); /* those that waited while answers were too many */
-    for (int i = 0; r >= 0 && i < MAX_READS && wants_requests(conn); i++) {
+    for (int i = 0; r >= 0 && i < MAX_READS && wants_bytes(conn); i++) {
         r = read_some(conn);
         if (r == 0)
             break;
-    }
-    if (r >= 0 && conn->out_size > OUT_MAX) {
-        log_warning("closed a client that does not read its answers client=\"%s\"",
-                    conn->peer->client);
-        r = -EPIPE;
     }
     if (r < 0)
         conn_close(conn);
@@ -306,12 +282,35 @@ conn_resume_paused(struct daemon *daemon)
     }
 }
 
+/* ---- the turn to receive a large frame ---- */
+
+static void
+on_turn(void *data)
+{
+    update_events(data);
+}
+
+static void
+on_late(void *data)
+{
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+    struct conn *conn = data;
+
+    lighter_fail(&err, LIGHTER_E_LIMIT,
+                 "a message of %zu bytes kept others waiting for more than "
+                 "frame_wait = %d s and is not whole",
+                 conn->reader.large.size, (int)conn->daemon->settings->frame_wait_s);
+    log_warning("closed a client: %s client=\"%s\"", err.message, conn->peer->client);
+    refuse(conn, &err);
+    conn_close(conn);
+}
+
 /* ---- its life ---- */
 
 static void
 conn_free(struct conn *conn)
 {
-    drop_answers(conn);
+    outbox_done(&conn->out);
     frame_reader_done(&conn->reader);
     peer_unref(conn->peer);
     close(conn->fd);
@@ -330,7 +329,6 @@ init(struct conn *conn, struct daemon *daemon, struct lighter_error *err)
     int r;
 
     conn->daemon = daemon;
-    STAILQ_INIT(&conn->out);
     conn->peer = peer_new(&daemon->quota, (size_t)daemon->settings->max_client_bytes);
     if (!conn->peer)
         return fail_nomem(err);
@@ -359,6 +357,7 @@ conn_open(struct daemon *daemon, int fd, struct lighter_error *err)
         return r;
     }
     conn->poll.data = conn;
+    conn->turn = (struct turn){.data = conn, .on_turn = on_turn, .on_late = on_late};
     conn->peer->data = conn;
     conn->peer->on_answer = on_answer;
     conn->peer->on_room = on_room;
@@ -380,7 +379,8 @@ conn_close(struct conn *conn)
         return;
     set_paused(conn, false);
     conn->closed = true;
-    send_answers(conn); /* as far as the peer takes them */
+    turns_leave(&daemon->turns, &conn->turn);
+    outbox_send(&conn->out, conn->fd); /* as far as the peer takes them */
     conn->peer->on_answer = NULL;
     session_done(&conn->session);
     TAILQ_REMOVE(&daemon->conns, conn, link);

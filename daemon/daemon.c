@@ -48,6 +48,20 @@ raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit); /* where it fails the old one holds */
 }
 
+/* Of all descriptors a quarter may be connections, and another what they bring: the
+ * rest is for the outputs of those that are here.
+ */
+static unsigned
+max_connections(const struct daemon *daemon)
+{
+    struct rlimit limit;
+    rlim_t max = (rlim_t)daemon->settings->max_connections;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 4 < max)
+        max = limit.rlim_cur / 4;
+    return (unsigned)max;
+}
+
 /* ---- the end ---- */
 
 static void
@@ -71,6 +85,7 @@ say_goodbye(struct daemon *daemon)
     close_handle((uv_handle_t *)&daemon->sighup);
     close_handle((uv_handle_t *)&daemon->idle);
     close_handle((uv_handle_t *)&daemon->watchdog);
+    turns_close(&daemon->turns);
     uv_unref((uv_handle_t *)&daemon->drain);
 }
 
@@ -209,7 +224,7 @@ on_accept(void *data, int fd)
     struct daemon *daemon = data;
     struct lighter_error err = LIGHTER_ERROR_INIT;
 
-    if (daemon->n_conns >= daemon->settings->max_connections)
+    if (daemon->n_conns >= max_connections(daemon))
         turn_away(daemon, fd);
     else if (conn_open(daemon, fd, &err) < 0)
         log_error("refused a client: %s", err.message);
@@ -238,6 +253,7 @@ init_loop(struct daemon *daemon)
     uv_timer_init(&daemon->loop, &daemon->idle);
     uv_timer_init(&daemon->loop, &daemon->drain);
     uv_timer_init(&daemon->loop, &daemon->watchdog);
+    turns_init(&daemon->turns, &daemon->loop, daemon->settings, &daemon->quota);
     daemon->sigterm.data = daemon->sigint.data = daemon->sighup.data = daemon;
     daemon->idle.data = daemon->drain.data = daemon;
     daemon->started_at = uv_now(&daemon->loop);

@@ -9,6 +9,7 @@
 #include "daemon/job.h"
 #include "daemon/listener.h"
 #include "daemon/settings.h"
+#include "daemon/turns.h"
 
 struct conn;
 
@@ -23,6 +24,7 @@ struct daemon {
     struct listener listener;
     TAILQ_HEAD(, conn) conns;
     TAILQ_HEAD(, conn) paused; /* those of them that wait for room */
+    struct turns turns;        /* of those that send large messages */
     unsigned n_conns;
     unsigned n_threads;
     uint64_t started_at; /* uv_now(), ms */

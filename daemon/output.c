@@ -21,7 +21,7 @@ output_done(struct lighter_output *output)
 void
 output_clear(struct lighter_output *output)
 {
-    sink_clear(&output->sink);
+    sink_trim(&output->sink);
     output->names_used = 0;
     output->n_bytes = 0;
 }

@@ -1,8 +1,9 @@
 /* quota.h - how many bytes of batches are on their way, for one client and for all.
  *
  * Every byte that a client makes the daemon hold is charged to the client and to the
- * daemon by the batch that holds it. Over the mark the client's socket is not read;
- * nothing is refused or dropped. Loop thread only.
+ * daemon by the batch that holds it; what is no batch yet has bounds of its own
+ * (turns.h). Over the mark the client's socket is not read; nothing is refused or
+ * dropped. Loop thread only.
  */
 #ifndef DAEMON_QUOTA_H
 #define DAEMON_QUOTA_H

@@ -62,6 +62,9 @@ static const struct setting table[] = {
      "where a disk is full, batches wait so long for\nspace; 0 is not at all"},
     {"task_timeout", "task-timeout", "SECONDS", NUMBER, AT(task_timeout_s), 0, 1 << 30,
      false, "end the daemon where a plugin takes so long over\na batch; 0 is never"},
+    {"frame_wait", "frame-wait", "SECONDS", NUMBER, AT(frame_wait_s), 1, 1 << 30, false,
+     "a client that others wait for may take so long over\na message of more than 256 "
+     "KiB"},
     {"max_frame_bytes", "max-frame-bytes", "N", NUMBER, AT(max_frame_bytes), 4096,
      INT64_C(0xffffffff), false, "largest message"},
     {"max_client_bytes", "max-client-bytes", "N", NUMBER, AT(max_client_bytes), 4096,
@@ -97,6 +100,7 @@ settings_init(struct settings *settings, struct lighter_error *err)
                                   .sync_interval_s = 30,
                                   .sync_bytes = 256 * MIB,
                                   .full_wait_s = 300,
+                                  .frame_wait_s = 30,
                                   .max_frame_bytes = 256 * MIB,
                                   .max_client_bytes = 256 * MIB,
                                   .max_daemon_bytes = 1024 * MIB,

@@ -25,9 +25,10 @@ struct settings {
     int64_t idle_exit_s; /* end after so long without clients and jobs; 0: never */
     int64_t drain_s;     /* how long batches may take to be written at the end */
     int64_t
-        sync_interval_s; /* what is written is durable after so long; 0: at the end */
-    int64_t sync_bytes;  /* or after so many bytes of a job; 0: however many */
-    int64_t full_wait_s; /* a batch waits so long for space on its disk */
+        sync_interval_s;  /* what is written is durable after so long; 0: at the end */
+    int64_t sync_bytes;   /* or after so many bytes of a job; 0: however many */
+    int64_t full_wait_s;  /* a batch waits so long for space on its disk */
+    int64_t frame_wait_s; /* a large message may take so long where others wait */
     int64_t task_timeout_s; /* a plugin may take so long over a batch; 0: for ever */
     int64_t max_frame_bytes;
     int64_t max_client_bytes; /* of batches on their way, for one client */

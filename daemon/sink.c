@@ -32,6 +32,17 @@ sink_clear(struct lighter_sink *sink)
     sink->size = 0;
 }
 
+void
+sink_trim(struct lighter_sink *sink)
+{
+    sink_clear(sink);
+    if (sink->chunk_size > SINK_DRAINED) {
+        free(sink->chunk);
+        sink->chunk = NULL;
+        sink->chunk_size = 0;
+    }
+}
+
 static int
 add_part(struct lighter_sink *sink, const void *data, size_t size)
 {
@@ -64,6 +75,9 @@ sink_reserve(struct lighter_sink *sink, size_t size)
     size_t wanted, doubled;
     char *chunk;
 
+    if (sink->drain && sink->size >= SINK_DRAINED &&
+        sink->drain(sink->drain_data, sink) < 0)
+        return NULL;
     if (__builtin_add_overflow(sink->chunk_used, size, &wanted))
         return NULL;
     if (begin_copied_part(sink) < 0)

@@ -229,9 +229,49 @@ batch_in_hand(struct stream *stream)
     return STAILQ_FIRST(&stream->tasks)->batch;
 }
 
+/* Rows of a batch on their way to the shard. */
+struct rows {
+    struct stream_part *part;
+    int r;
+    struct lighter_error error;
+};
+
+static int
+append_rows(void *data, struct lighter_sink *sink)
+{
+    struct rows *rows = data;
+    struct lighter_output *output = &rows->part->output;
+    uint64_t size = sink->size;
+
+    if (rows->r == 0)
+        rows->r = shard_append(&rows->part->stream->shard, sink, &rows->error);
+    if (rows->r == 0)
+        output->n_bytes += size;
+    return rows->r;
+}
+
+/* All rows, or none of them. `r`: how the plugin ended. */
+static int
+finish_rows(struct rows *rows, int r)
+{
+    struct stream_part *part = rows->part;
+
+    part->output.sink.drain = NULL;
+    if (r == 0)
+        append_rows(rows, &part->output.sink);
+    if (rows->r < 0) {
+        part->error = rows->error; /* why the plugin had no room, where it says so */
+        r = rows->r;
+    }
+    if (r < 0 && part->output.n_bytes)
+        shard_undo(&part->stream->shard, part->output.n_bytes);
+    return r;
+}
+
 static int
 write_samples(struct stream_part *part)
 {
+    struct rows rows = {.part = part, .error = LIGHTER_ERROR_INIT};
     struct stream *stream = part->stream;
     struct lighter_task task = {.size = sizeof task,
                                 .services = &output_services,
@@ -245,12 +285,12 @@ write_samples(struct stream_part *part)
 
     part->error.code =
         LIGHTER_OK; /* a plugin that fails without a word is told apart */
-    r = type_of(stream)->write(stream->state, &task, &part->output, &part->error);
-    if (r == 0 && stream->setup.table) {
-        part->output.n_bytes = part->output.sink.size;
-        r = shard_append(&stream->shard, &part->output.sink, &part->error);
+    if (stream->setup.table) {
+        part->output.sink.drain = append_rows;
+        part->output.sink.drain_data = &rows;
     }
-    return r;
+    r = type_of(stream)->write(stream->state, &task, &part->output, &part->error);
+    return stream->setup.table ? finish_rows(&rows, r) : r;
 }
 
 static void

@@ -233,6 +233,8 @@ void
 shard_undo(struct shard *shard, uint64_t size)
 {
     shard->size -= size;
+    if (shard->early > shard->size)
+        shard->early = shard->size;
     cut(shard);
 }
 

@@ -5,9 +5,6 @@
 
 #include <string.h>
 
-/* A large frame starts with this much memory and doubles as bytes arrive. */
-#define LARGE_ROOM_MIN ((size_t)256 << 10)
-
 int
 frame_reader_init(struct frame_reader *reader, size_t max_bytes,
                   struct lighter_error *err)
@@ -84,7 +81,7 @@ begin_large(struct frame_reader *reader, size_t size, struct lighter_error *err)
     int r;
 
     reader->large.size = size;
-    r = grow_large(reader, LARGE_ROOM_MIN, err);
+    r = grow_large(reader, FRAME_FREE_SIZE, err);
     if (r < 0) {
         reader->large.size = 0;
         return r;
@@ -156,6 +153,13 @@ bool
 frame_reader_waits(const struct frame_reader *reader)
 {
     return reader->large.size || reader->start < reader->end;
+}
+
+bool
+frame_reader_is_large(const struct frame_reader *reader)
+{
+    return reader->large.size > FRAME_FREE_SIZE &&
+           reader->large_used >= FRAME_FREE_SIZE;
 }
 
 void

@@ -17,6 +17,11 @@
 #define FRAME_HEAD_SIZE 4
 #define FRAME_STAGING_SIZE ((size_t)32 << 10)
 
+/* A frame that is received in place starts with this much memory, and doubles it as
+ * bytes arrive.
+ */
+#define FRAME_FREE_SIZE ((size_t)256 << 10)
+
 enum { FRAME_MORE = 1 };
 
 /* One body. Owned by whoever holds it; free(data). */
@@ -59,6 +64,10 @@ int frame_next(struct frame_reader *reader, struct frame *ret_frame,
 
 /* Has part of a frame arrived, or a whole one that was not taken? */
 bool frame_reader_waits(const struct frame_reader *reader);
+
+/* Is FRAME_FREE_SIZE of a frame there that is longer? What follows takes more memory.
+ */
+bool frame_reader_is_large(const struct frame_reader *reader);
 
 /* The head of a frame with a body of `size` bytes. */
 void frame_head(uint8_t head[FRAME_HEAD_SIZE], uint32_t size);

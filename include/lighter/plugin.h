@@ -79,7 +79,8 @@ struct lighter_services {
     size_t size;
 
     /* Room for at least `size` more bytes at the sink's end. Lent until the next call
-     * on the sink. NULL where there is no memory. */
+     * on the sink. NULL where there is no memory; or, for a table, where its shard
+     * cannot be written, and then that is the error, whatever `write` says. */
     void *(*reserve)(struct lighter_sink *sink, size_t size);
 
     /* The first `size` bytes of the room reserved last belong to the sink now. */
@@ -89,8 +90,8 @@ struct lighter_services {
      * `write` returns: right for a tensor's bytes. 0, or -ENOMEM. */
     int (*lend)(struct lighter_sink *sink, const void *data, size_t size);
 
-    /* The task's sink. Tables: what it holds when `write` returns 0 is appended to the
-     * rank's shard in one call. Files: filled for one file, emptied by `store`. */
+    /* The task's sink. Tables: what it was given is appended to the rank's shard, some
+     * of it while `write` goes on; where `write` fails, none of it is there after. Files: filled for one file, emptied by `store`. */
     struct lighter_sink *(*sink)(struct lighter_output *output);
 
     /* LIGHTER_KIND_FILES: make a file of the sink's bytes, called `name` (size bytes

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-pytest.register_assert_rewrite("daemons", "ranks", "rawclient", "judges")
+pytest.register_assert_rewrite("daemons", "ranks", "rawclient", "judges", "managers")
 
 import daemons  # noqa: E402
 

@@ -170,15 +170,3 @@ def test_a_request_that_was_taken_in_while_there_was_no_room_is_not_forgotten(
         client.call("end", job=1)
 
     assert (tmp_path / "t.csv").read_bytes().count(b"\r\n") == 1 + 600
-
-
-def test_an_unread_frame_is_not_charged_before_it_is_whole(start_daemon, tmp_path):
-    """Who sends half a large frame and waits takes no room from the others."""
-    daemon = start_daemon("--max-daemon-bytes", str(64 * KIB))
-    with daemon.raw() as client:
-        client.send((1 << 20).to_bytes(4, "big") + b"\x94" * 500_000)
-        for _ in range(3):
-            daemon.check_serves(tmp_path)
-        with pytest.raises(rawclient.Refused):
-            client.send(b"\x94" * (2**20 - 500_000))
-            raise client.last_words()[0]

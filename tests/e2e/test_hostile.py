@@ -744,6 +744,27 @@ def test_out_of_descriptors_clients_are_turned_away_and_the_others_served(
     small.check_serves(tmp_path)
 
 
+def test_who_comes_when_jobs_have_all_descriptors_is_let_out_at_once(
+    start_daemon, tmp_path
+):
+    small = start_daemon(prefix=("prlimit", "--nofile=60:60"))
+    with small.raw() as client:
+        for job in range(60):
+            try:
+                client.open_csv(tmp_path / f"{job}.csv", job=str(job))
+            except rawclient.Refused as refused:
+                assert refused.details["errno_name"] == "EMFILE"
+                break
+        crowd = [rawclient.RawClient(small.socket) for _ in range(10)]
+        assert crowd[-1].receive() is None
+        assert "turned a client away: out of descriptors" in small.log()
+        client.call("ping")
+        for each in crowd:
+            each.close()
+    daemons.until(small.is_alone, "all have left")
+    small.check_serves(tmp_path)
+
+
 def test_a_log_line_cannot_be_forged(daemon, tmp_path):
     with daemon.raw() as client:
         client.open_csv(tmp_path / "t.csv", job="forger")

@@ -11,68 +11,16 @@ from contextlib import closing
 from pathlib import Path
 
 import daemons
+import managers
 import pytest
 import rawclient
 
 UNITS = Path(__file__).parents[2] / "systemd"
 
 
-# The socket is descriptor 3, and LISTEN_PID the daemon's own.
-PASS = """
-import os, sys
-fd = int(sys.argv[1])
-if fd == 3:
-    os.set_inheritable(3, True)
-else:
-    os.dup2(fd, 3)
-    os.close(fd)
-os.environ["LISTEN_PID"] = str(os.getpid())
-os.execvp(sys.argv[2], sys.argv[2:])
-"""
-
-
-class Manager:
-    """What systemd is to the daemon: a socket that listens, and one that hears."""
-
-    def __init__(self, directory):
-        self.path = f"{directory}/l.sock"
-        self.listening = socket.socket(socket.AF_UNIX)
-        self.listening.bind(self.path)
-        self.listening.listen(128)
-        self.hearing = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.hearing.bind(f"{directory}/n.sock")
-        self.hearing.settimeout(daemons.DEADLINE_S)
-
-    def start(self, *options, prefix=(), **environment):
-        fd = self.listening.fileno()
-        return subprocess.Popen(
-            [
-                *(sys.executable, "-c", PASS, str(fd), *prefix),
-                *(daemons.LIGHTERD, "--foreground"),
-                *("--plugin-dir", daemons.PLUGIN_DIR, *options),
-            ],
-            pass_fds=[fd],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={
-                **os.environ,
-                "LISTEN_FDS": "1",
-                "NOTIFY_SOCKET": self.hearing.getsockname(),
-                **environment,
-            },
-        )
-
-    def hears(self):
-        return self.hearing.recv(4096).decode()
-
-    def close(self):
-        self.listening.close()
-        self.hearing.close()
-
-
 @pytest.fixture
 def manager(socket_dir):
-    with closing(Manager(socket_dir)) as manager:
+    with closing(managers.Manager(socket_dir)) as manager:
         yield manager
 
 
@@ -179,47 +127,95 @@ def allowed_calls(analyze, text):
     return allowed
 
 
-@pytest.mark.parametrize("kind", ["user", "system"])
-def test_what_it_calls_lies_inside_the_units_filter(
-    analyze, manager, tmp_path, kind
-):
-    if not shutil.which("strace"):
-        pytest.skip("there is no strace")
-    trace = tmp_path / "trace"
-    process = manager.start(
-        *("--sync-interval", "1"),
-        prefix=["strace", "-D", "-f", "-qq", "-o", trace],
-        WATCHDOG_USEC="100000",
-        # a leak checker traces the process itself, and cannot while strace does
-        ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0",
-    )
-    assert manager.hears() == "READY=1"
-    script = f"""
-import numpy as np, lighterd, time
-with lighterd.run(
-    lighterd.csv("{tmp_path}/t.csv", ["x"]),
-    lighterd.file("{tmp_path}/t", "t", "tensor"),
-    lighterd.file("{tmp_path}/i", "i", "image_2d", "x"),
-    socket="{manager.path}",
-) as out:
+class Traced:
+    """A daemon under strace, which has said that it is ready."""
+
+    def __init__(self, manager, trace):
+        self._trace = trace
+        self._process = manager.start(
+            *("--sync-interval", "1"),
+            prefix=["strace", "-D", "-f", "-qq", "-o", trace],
+            WATCHDOG_USEC="100000",
+            # a leak checker traces the process itself, and cannot while strace does
+            ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0",
+        )
+        while manager.hears() != "READY=1":  # the one before may have said more
+            pass
+
+    def end(self, number, status):
+        os.kill(int(self._trace.read_text().split()[0]), number)
+        assert ends(self._process) == status
+
+    def calls(self):
+        text = self._trace.read_text()
+        called = set(re.findall(r"^\d+ +(?:<\.\.\. )?(\w+)", text, re.M))
+        # the end of a process; a sanitizer, which ships with no unit; libnuma, which
+        # the video codecs bring, and which takes EPERM for an answer
+        called -= {"exit", "strace", "ptrace", "process_vm_readv", "personality"}
+        return called - {"set_mempolicy"}
+
+
+ALL_SORTS = """
+import sys
+import numpy as np, lighterd
+directory, socket = sys.argv[1:]
+writers = [lighterd.csv(directory + "/t.csv", ["x"]),
+           lighterd.file(directory + "/t", "t", "tensor"),
+           lighterd.file(directory + "/n", "x", "text"),
+           lighterd.file(directory + "/i", "i", "image_2d", "x")]
+with lighterd.run(*writers, socket=socket) as out:
     for i in range(4):
-        out.write(dict(x=[f"a/{{i}}"], t=np.zeros((1, 200_000)), i=np.ones((1, 3, 9, 9))))
+        big = np.zeros((1, 200_000))
+        out.write(dict(x=[f"a/{i}"], t=big, i=np.ones((1, 3, 9, 9))))
     out.flush()
 """
+
+
+def interrupted_jobs(manager, tmp_path):
+    """One that is aborted, one with a batch that is refused; their client has gone."""
+    with rawclient.RawClient(manager.path) as client:
+        client.call("hello", protocol=1)
+        for job, name in enumerate(("aborted", "left"), 1):
+            client.open_csv(tmp_path / f"{name}.csv", job=name)
+            client.call("write", job=job, seq=1, outputs={"x": [1, 2]})
+            client.refusal("write", job=job, seq=2, outputs={"y": [3]})
+        client.call("abort", job=1, reason="the model has failed")
+        client.post("plugins")
+        client.send(b"\xff\xff\xff\xff")
+
+
+def pick_up(manager):
+    """What became of them, in the next daemon."""
+    with rawclient.RawClient(manager.path) as client:
+        client.call("hello", protocol=1)
+        client.call("discard", job="aborted")
+        client.call("finalize", job="left")
+        client.call("status")
+        client.call("reload")
+
+
+def test_what_it_calls_lies_inside_the_units_filters(analyze, manager, tmp_path):
+    """Two lives: jobs of all sorts, broken clients, kill -9, recovery, the end."""
+    if not shutil.which("strace"):
+        pytest.skip("there is no strace")
+    first = Traced(manager, tmp_path / "first")
     subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", ALL_SORTS, tmp_path, manager.path],
         check=True,
         env={**os.environ, "PYTHONPATH": str(daemons.CLIENT)},
     )
-    os.kill(int(trace.read_text().split()[0]), signal.SIGTERM)
-    assert ends(process) == 0
-    called = set(re.findall(r"^\d+ +(?:<\.\.\. )?(\w+)", trace.read_text(), re.M))
-    called -= {"exit", "strace"}
-    # of a sanitizer, which ships with no unit; of libnuma, which the video codecs bring:
-    # it takes EPERM for an answer
-    called -= {"ptrace", "process_vm_readv", "personality", "set_mempolicy"}
-    unit_text = (UNITS / kind / "lighterd.service.in").read_text()
-    assert called - allowed_calls(analyze, unit_text) == set()
+    interrupted_jobs(manager, tmp_path)
+    first.end(signal.SIGKILL, -signal.SIGKILL)
+    second = Traced(manager, tmp_path / "second")
+    pick_up(manager)
+    second.end(signal.SIGTERM, 0)
+    assert (tmp_path / "left.csv").read_bytes() == b"x\r\n1\r\n2\r\n"
+
+    called = first.calls() | second.calls()
+    assert {"accept4", "recvmsg", "mmap", "writev", "pwritev", "ftruncate"} <= called
+    for kind in ("user", "system"):
+        text = (UNITS / kind / "lighterd.service.in").read_text()
+        assert called - allowed_calls(analyze, text) == set(), kind
 
 
 # ---- where it may write ----

@@ -29,6 +29,7 @@ unit_tests = \
 	tests/unit/test_memory \
 	tests/unit/test_message \
 	tests/unit/test_option \
+	tests/unit/test_outbox \
 	tests/unit/test_params \
 	tests/unit/test_path \
 	tests/unit/test_peer \
@@ -40,6 +41,7 @@ unit_tests = \
 	tests/unit/test_spec \
 	tests/unit/test_state \
 	tests/unit/test_table \
+	tests/unit/test_turns \
 	tests/unit/test_unfinished \
 	tests/unit/test_utf8 \
 	tests/unit/test_value \
@@ -69,6 +71,8 @@ tests_unit_test_message_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_message_LDADD = libunit.la
 tests_unit_test_option_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_option_LDADD = libunit.la
+tests_unit_test_outbox_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_outbox_LDADD = libunit.la
 tests_unit_test_params_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_params_LDADD = libunit.la
 tests_unit_test_path_CPPFLAGS = $(unit_cppflags)
@@ -92,6 +96,8 @@ tests_unit_test_state_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_state_LDADD = libunit.la
 tests_unit_test_table_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_table_LDADD = libunit.la
+tests_unit_test_turns_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_turns_LDADD = libunit.la
 tests_unit_test_unfinished_SOURCES = tests/unit/test_unfinished.c $(job_clients) \
 	$(job_surgery)
 tests_unit_test_unfinished_CPPFLAGS = $(unit_cppflags)

@@ -212,12 +212,32 @@ START_TEST(memory_follows_the_bytes_received_not_those_announced)
     ck_assert_uint_le(reader.large_room, 256 * KIB);
 
     while (received < 3 * MIB) {
+        ck_assert_int_eq(frame_reader_is_large(&reader), received >= FRAME_FREE_SIZE);
         received += feed(&reader, bytes, sizeof bytes, sizeof bytes);
         ck_assert_int_eq(frame_next(&reader, &frame, NULL), FRAME_MORE);
         ck_assert_uint_le(reader.large_room, 2 * received + 256 * KIB);
     }
 
     frame_reader_done(&reader);
+}
+END_TEST
+
+START_TEST(a_frame_of_the_free_size_is_not_large)
+{
+    const size_t size = FRAME_FREE_SIZE;
+    struct stream stream = make_stream(&size, 1);
+    struct frame_reader reader;
+    struct frame frame;
+    size_t at = 0;
+
+    ck_assert_int_eq(frame_reader_init(&reader, MAX_FRAME, NULL), 0);
+    while (frame_next(&reader, &frame, NULL) == FRAME_MORE) {
+        at += feed(&reader, stream.data + at, stream.size - at, SIZE_MAX);
+        ck_assert(!frame_reader_is_large(&reader));
+    }
+    free(frame.data);
+    frame_reader_done(&reader);
+    free(stream.data);
 }
 END_TEST
 
@@ -285,6 +305,7 @@ main(void)
     tcase_add_test(limits, a_frame_over_the_limit_is_refused_by_its_head_alone);
     tcase_add_test(limits, a_frame_of_the_limit_is_taken);
     tcase_add_test(limits, memory_follows_the_bytes_received_not_those_announced);
+    tcase_add_test(limits, a_frame_of_the_free_size_is_not_large);
     tcase_add_test(limits, a_whole_large_frame_has_no_more_memory_than_it_needs);
     return unit_main(suite);
 }

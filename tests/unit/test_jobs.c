@@ -616,6 +616,34 @@ START_TEST(a_write_that_fails_on_the_disk_is_an_os_error_and_the_job_goes_on)
 }
 END_TEST
 
+/* Some of it is in the shard before all of it is text. */
+START_TEST(a_batch_that_fails_when_half_of_it_is_written_leaves_none_of_it)
+{
+    const size_t size = 3 << 20;
+    char *text = malloc(size + 1), *outputs, *written;
+    uint32_t id;
+
+    memset(text, 'y', size);
+    text[size] = '\0';
+    ck_assert_int_gt(asprintf(&outputs, "{'x': ['%s', 1]}", text), 0);
+    ck_assert_int_gt(asprintf(&written, "x\r\n1\r\n%s\r\n1\r\n4\r\n", text), 0);
+    open_rank(ANN, &seats[0], 0, 1, CSV);
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    limit_file_size(2 << 20);
+    id = begin_write(ANN, &seats[0], 2, outputs);
+    settle();
+    limit_file_size(RLIM_INFINITY);
+    expect_error(ANN, id, "os", "File too large");
+    write_batch(ANN, &seats[0], 3, outputs);
+    write_batch(ANN, &seats[0], 4, "{'x': [4]}");
+    end_rank(ANN, &seats[0]);
+    expect_file("p.csv", written);
+    free(text);
+    free(outputs);
+    free(written);
+}
+END_TEST
+
 START_TEST(the_next_epoch_opens_when_the_one_before_is_published)
 {
     struct seat next = {0};
@@ -771,6 +799,8 @@ main(void)
     tcase_add_test(epochs, a_job_can_be_looked_at_while_a_worker_has_it);
     tcase_add_test(epochs,
                    a_write_that_fails_on_the_disk_is_an_os_error_and_the_job_goes_on);
+    tcase_add_test(epochs,
+                   a_batch_that_fails_when_half_of_it_is_written_leaves_none_of_it);
     tcase_add_test(epochs, the_next_epoch_opens_when_the_one_before_is_published);
     tcase_add_test(epochs,
                    an_epoch_that_waits_opens_also_when_the_one_before_is_interrupted);

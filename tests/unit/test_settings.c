@@ -71,6 +71,7 @@ START_TEST(every_setting_has_a_default)
     ck_assert_int_eq(settings.threads, 0);
     ck_assert_int_eq(settings.idle_exit_s, 0);
     ck_assert_int_eq(settings.drain_s, 30);
+    ck_assert_int_eq(settings.frame_wait_s, 30);
     ck_assert_int_eq(settings.max_frame_bytes, 256 << 20);
     ck_assert_int_eq(settings.max_client_bytes, 256 << 20);
     ck_assert_int_eq(settings.max_daemon_bytes, 1024 << 20);
@@ -152,6 +153,7 @@ START_TEST(numbers_are_taken_within_their_ranges_alone)
     } ranges[] = {{"threads", 0, 256},
                   {"idle_exit", 0, 1 << 30},
                   {"drain", 0, 1 << 30},
+                  {"frame_wait", 1, 1 << 30},
                   {"max_frame_bytes", 4096, INT64_C(0xffffffff)},
                   {"max_client_bytes", 4096, INT64_C(1) << 40},
                   {"max_daemon_bytes", 4096, INT64_C(1) << 40},

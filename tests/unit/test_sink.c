@@ -111,6 +111,64 @@ START_TEST(a_cleared_sink_is_empty_and_keeps_its_memory)
 }
 END_TEST
 
+START_TEST(a_trimmed_sink_keeps_little_memory)
+{
+    sink_init(&sink);
+    ck_assert_ptr_nonnull(sink_reserve(&sink, SINK_DRAINED));
+    sink_trim(&sink);
+    ck_assert_ptr_nonnull(sink.chunk);
+    ck_assert_ptr_nonnull(sink_reserve(&sink, SINK_DRAINED + 1));
+    sink_trim(&sink);
+    ck_assert_ptr_null(sink.chunk);
+    put("d");
+    expect_bytes("d");
+    sink_done(&sink);
+}
+END_TEST
+
+static size_t n_drained; /* bytes */
+static int drain_result;
+
+static int
+drain(void *data, struct lighter_sink *full)
+{
+    ck_assert_ptr_eq(data, &n_drained);
+    n_drained += full->size;
+    sink_clear(full);
+    return drain_result;
+}
+
+START_TEST(a_sink_that_is_drained_holds_little_however_much_comes)
+{
+    const size_t size = 1000;
+
+    sink_init(&sink);
+    sink.drain = drain;
+    sink.drain_data = &n_drained;
+    for (size_t i = 0; i < 10 * SINK_DRAINED / size; i++) {
+        ck_assert_ptr_nonnull(sink_reserve(&sink, size));
+        sink_commit(&sink, size);
+        ck_assert_uint_eq(n_drained + sink.size, (i + 1) * size);
+    }
+    ck_assert_uint_ge(n_drained, 9 * SINK_DRAINED);
+    ck_assert_uint_le(sink.chunk_size, 2 * SINK_DRAINED);
+    sink_done(&sink);
+}
+END_TEST
+
+START_TEST(a_sink_that_cannot_be_drained_has_no_room)
+{
+    sink_init(&sink);
+    sink.drain = drain;
+    sink.drain_data = &n_drained;
+    drain_result = -EIO;
+    ck_assert_ptr_nonnull(sink_reserve(&sink, SINK_DRAINED));
+    sink_commit(&sink, SINK_DRAINED);
+    ck_assert_ptr_null(sink_reserve(&sink, 1));
+    sink_done(&sink);
+}
+END_TEST
+
 START_TEST(room_that_cannot_be_is_refused)
 {
     sink_init(&sink);
@@ -213,6 +271,9 @@ main(void)
     tcase_add_test(bytes, lent_bytes_are_not_copied);
     tcase_add_test(bytes, what_was_reserved_counts_when_it_is_committed);
     tcase_add_test(bytes, a_cleared_sink_is_empty_and_keeps_its_memory);
+    tcase_add_test(bytes, a_trimmed_sink_keeps_little_memory);
+    tcase_add_test(bytes, a_sink_that_is_drained_holds_little_however_much_comes);
+    tcase_add_test(bytes, a_sink_that_cannot_be_drained_has_no_room);
     tcase_add_test(bytes, room_that_cannot_be_is_refused);
     tcase_add_test(storage, more_parts_than_one_system_call_takes_are_written);
     tcase_add_test(storage, short_writes_go_on_where_they_stopped);

@@ -1,0 +1,125 @@
+"""What the daemon holds for clients that do not do their part has bounds.
+
+Messages that are not whole, answers that are not read, texts that become long.
+"""
+
+import contextlib
+import socket
+import threading
+import time
+
+import daemons
+import pytest
+import rawclient
+
+# ---- messages that are not whole ----
+
+MIB = 1 << 20
+
+
+def send_some(client, data):
+    """What the daemon takes of it; how many bytes that are."""
+    client.socket.settimeout(0.3)
+    n_sent = 0
+    try:
+        while n_sent < len(data):
+            n_sent += client.socket.send(data[n_sent : n_sent + 65536])
+    except socket.timeout:
+        pass
+    client.socket.settimeout(daemons.DEADLINE_S)
+    return n_sent
+
+
+def large_ping(client):
+    return client.request("ping", ignored=bytes(4 * MIB))
+
+
+def test_large_messages_come_one_at_a_time(start_daemon, tmp_path):
+    """However many are begun, the memory of one is held, and little of the others."""
+    daemon = start_daemon()
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(daemon.raw()) for _ in range(8)]
+        requests = [large_ping(client) for client in clients]
+        sent = [send_some(c, d[: 3 * MIB]) for c, (_, d) in zip(clients, requests)]
+        assert sent[0] == 3 * MIB
+        assert all(MIB // 4 <= n < MIB for n in sent[1:]), sent
+        daemon.check_serves(tmp_path)  # small ones wait for nobody
+
+        clients[3].close()
+        for i in (0, 1, 2, 4, 5, 6, 7):
+            client, (id, data) = clients[i], requests[i]
+            client.send(data[sent[i] :])
+            assert client.answer(id)["pid"] == daemon.pid
+
+
+def test_who_keeps_others_waiting_for_a_message_is_told_and_closed(start_daemon):
+    daemon = start_daemon("--frame-wait", "1")
+    with daemon.raw() as slow, daemon.raw() as other:
+        id, data = large_ping(slow)
+        assert send_some(slow, data[:MIB]) == MIB
+        other_id, other_data = large_ping(other)
+        other.send(other_data)
+        assert other.answer(other_id)["pid"] == daemon.pid
+        refused, refused_id = slow.last_words()
+
+    assert (refused.code, refused_id) == ("limit", 0)
+    assert f"a message of {len(data) - 4} bytes kept others" in refused.message
+    assert daemon.log().count("closed a client: a message of") == 1
+
+
+def test_who_keeps_nobody_waiting_has_all_the_time(start_daemon):
+    daemon = start_daemon("--frame-wait", "1")
+    with daemon.raw() as slow, daemon.raw() as other:
+        id, data = large_ping(slow)
+        slow.send(data[:MIB])
+        for _ in range(25):
+            other.call("ping")
+            time.sleep(0.1)
+        slow.send(data[MIB:])
+        assert slow.answer(id)["pid"] == daemon.pid
+
+
+# ---- answers that are not read ----
+
+
+def test_who_never_reads_its_answers_is_closed_at_a_bound(start_daemon, tmp_path):
+    """It need not send any more: those answers are owed already."""
+    daemon = start_daemon("--log-level", "warning")
+    slow = {"x": [[float(i) / 7 for i in range(2000)] for _ in range(1000)]}
+    with daemon.raw() as client, daemon.raw() as other:
+        client.open_csv(tmp_path / "t.csv")
+        client.post("write", job=1, seq=1, outputs=slow)
+        bad = [
+            client.request("write", job=1, seq=seq, outputs={"y" * 300: [1]})[1]
+            for seq in range(2, 5002)
+        ]
+        sender = threading.Thread(target=send_all, args=(client, b"".join(bad)))
+        sender.start()
+        daemons.until(
+            lambda: "it does not read its answers" in daemon.log(), "it is closed"
+        )
+        sender.join()
+        other.call("ping")
+        n_bytes = 0
+        with contextlib.suppress(ConnectionResetError):
+            while data := client.socket.recv(1 << 20):
+                n_bytes += len(data)
+    assert 0 < n_bytes <= MIB + MIB // 4  # the bound, and what was in the socket
+    assert daemon.log().count("closed a client") == 1
+
+
+def send_all(client, data):
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        client.send(data)
+
+
+def test_an_unread_frame_is_not_charged_before_it_is_whole(start_daemon, tmp_path):
+    """Who sends half a large frame and waits takes no room from the others."""
+    daemon = start_daemon("--max-daemon-bytes", str(64 << 10))
+    with daemon.raw() as client:
+        client.send((1 << 20).to_bytes(4, "big") + b"\x94" * 500_000)
+        for _ in range(3):
+            daemon.check_serves(tmp_path)
+        with pytest.raises(rawclient.Refused):
+            client.send(b"\x94" * (2**20 - 500_000))
+            raise client.last_words()[0]
