@@ -107,6 +107,7 @@ def values():
     put("value-empty-string", b"\x00\xa0")
     put("value-not-utf8", b"\x00\x81\xa1k\xa2\xc0\x80")
     put("value-nest-32", b"\x00" + nest(32))
+    put("value-nest-33-empty", b"\x00" + b"\x91" * 32 + b"\x80")
     put("value-floats", b"\x00\x92\xca\x7f\xc0\x00\x00\xcb" + bytes(8))
     value("at", {"t": placed("<f8", [2], [48, 16])}, memory=16)
     value("at-end", placed("|u1", [1], [64, 1]), memory=16)
