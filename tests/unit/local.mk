@@ -35,6 +35,7 @@ unit_tests = \
 	tests/unit/test_receive \
 	tests/unit/test_recovery \
 	tests/unit/test_registry \
+	tests/unit/test_scarce \
 	tests/unit/test_settings \
 	tests/unit/test_sink \
 	tests/unit/test_spec \
@@ -82,6 +83,10 @@ tests_unit_test_recovery_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_recovery_LDADD = libunit.la
 tests_unit_test_registry_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_registry_LDADD = libunit.la
+tests_unit_test_scarce_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_scarce_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=realloc \
+	-Wl,--wrap=strdup,--wrap=msgpack_zone_malloc_expand,--wrap=msgpack_unpack_next
+tests_unit_test_scarce_LDADD = libunit.la
 tests_unit_test_settings_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_settings_LDADD = libunit.la
 tests_unit_test_sink_CPPFLAGS = $(unit_cppflags)
@@ -169,4 +174,18 @@ endif
 
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
+
+# `make coverage`: do the tests of wire/ take its branches?
+wire_tests = tests/unit/test_check tests/unit/test_frame tests/unit/test_message \
+	tests/unit/test_params tests/unit/test_scarce tests/unit/test_value \
+	tests/fuzz/check_frame tests/fuzz/check_message tests/fuzz/check_option \
+	tests/fuzz/check_value
+coverage: $(wire_tests)
+if COVERAGE
+	srcdir='$(srcdir)' $(srcdir)/tests/unit/coverage $(wire_tests)
+else
+	@echo "make coverage needs a build with --enable-coverage" >&2; exit 1
 endif
+.PHONY: coverage
+endif
+EXTRA_DIST += tests/unit/coverage
