@@ -18,6 +18,7 @@ job_surgery = tests/unit/job_surgery.c tests/unit/job_surgery.h
 # util/, wire/ and daemon/
 unit_tests = \
 	tests/unit/test_address \
+	tests/unit/test_bombs \
 	tests/unit/test_check \
 	tests/unit/test_daemon \
 	tests/unit/test_error \
@@ -47,6 +48,8 @@ unit_tests = \
 	tests/unit/test_writer
 tests_unit_test_address_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_address_LDADD = libunit.la
+tests_unit_test_bombs_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_bombs_LDADD = libunit.la
 tests_unit_test_check_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_check_LDADD = libunit.la
 tests_unit_test_daemon_CPPFLAGS = $(unit_cppflags)
@@ -175,11 +178,13 @@ endif
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 
-# `make coverage`: do the tests of wire/ take its branches?
 wire_tests = tests/unit/test_check tests/unit/test_frame tests/unit/test_message \
 	tests/unit/test_params tests/unit/test_scarce tests/unit/test_value \
 	tests/fuzz/check_frame tests/fuzz/check_message tests/fuzz/check_option \
 	tests/fuzz/check_value
+endif
+
+# `make coverage`: do the tests of wire/ take its branches?
 coverage: $(wire_tests)
 if COVERAGE
 	srcdir='$(srcdir)' $(srcdir)/tests/unit/coverage $(wire_tests)
@@ -187,5 +192,4 @@ else
 	@echo "make coverage needs a build with --enable-coverage" >&2; exit 1
 endif
 .PHONY: coverage
-endif
 EXTRA_DIST += tests/unit/coverage

@@ -198,7 +198,7 @@ END_TEST
 
 START_TEST(messages_are_parsed_whole_or_not)
 {
-    ck_assert_int_ge(do_with_less(parse_message), 8);
+    ck_assert_int_ge(do_with_less(parse_message), 6);
 }
 END_TEST
 
