@@ -41,6 +41,7 @@ unit_tests = \
 	tests/unit/test_sink \
 	tests/unit/test_spec \
 	tests/unit/test_state \
+	tests/unit/test_swap \
 	tests/unit/test_table \
 	tests/unit/test_unfinished \
 	tests/unit/test_utf8 \
@@ -98,6 +99,8 @@ tests_unit_test_spec_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_spec_LDADD = libunit.la
 tests_unit_test_state_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_state_LDADD = libunit.la
+tests_unit_test_swap_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_swap_LDADD = libunit.la
 tests_unit_test_table_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_table_LDADD = libunit.la
 tests_unit_test_unfinished_SOURCES = tests/unit/test_unfinished.c $(job_clients) \
