@@ -43,6 +43,10 @@ table_prepare(struct table *table, const char *path, bool *ret_exists,
     *ret_exists = fstatat(table->directory_fd, name, &status, 0) == 0;
     if (*ret_exists && S_ISDIR(status.st_mode))
         return lighter_fail_os(err, EISDIR, "'%s' cannot be a table", path);
+    if (*ret_exists && !S_ISREG(status.st_mode)) /* publishing would take its place */
+        return lighter_fail(
+            err, LIGHTER_E_PARAMS,
+            "'%s' cannot be a table: it is a device, a pipe or a socket", path);
     return 0;
 }
 

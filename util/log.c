@@ -3,6 +3,8 @@
  */
 #include "util/log.h"
 
+#include "util/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,9 +45,7 @@ write_line(enum log_level level, const char *format, va_list args)
     used += (size_t)snprintf(line + used, sizeof line - used, ".%03ldZ %s ",
                              now.tv_nsec / 1000000, names[level]);
     vsnprintf(line + used, sizeof line - used - 1, format, args);
-    for (char *p = line; *p; p++)
-        if ((unsigned char)*p < 0x20)
-            *p = ' '; /* a client's words cannot begin a line of their own */
+    utf8_make_printable(line); /* a client's words cannot begin a line of their own */
     used = strlen(line);
     line[used++] = '\n';
     if (write(STDERR_FILENO, line, used) < 0)

@@ -89,16 +89,54 @@ utf8_repair(char *text)
     }
 }
 
+/* Does the sound character at `p` change how others are shown? C0, DEL, C1; the ends of
+ * lines and paragraphs, and what turns the direction of a text: U+2028 to U+202E,
+ * U+2066 to U+2069.
+ */
+static bool
+is_control(const uint8_t *p)
+{
+    if (p[0] < 0x80)
+        return p[0] < 0x20 || p[0] == 0x7f;
+    if (p[0] == 0xc2)
+        return p[1] < 0xa0;
+    return p[0] == 0xe2 && ((p[1] == 0x80 && p[2] >= 0xa8 && p[2] <= 0xae) ||
+                            (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9));
+}
+
+/* Bytes of the character at `p`, 0 where it is none that can be shown. */
+static size_t
+shown(const uint8_t *p, size_t left)
+{
+    size_t size = character(p, left);
+
+    return size && !is_control(p) ? size : 0;
+}
+
 bool
 utf8_printable(const char *text, size_t size)
 {
     const uint8_t *p = (const uint8_t *)text;
 
-    for (size_t i = 0; i < size; i++) {
-        if (p[i] < 0x20 || p[i] == 0x7f)
-            return false;
-        if (p[i] == 0xc2 && i + 1 < size && p[i + 1] < 0xa0)
+    for (size_t at = 0, step; at < size; at += step) {
+        step = shown(p + at, size - at);
+        if (!step)
             return false;
     }
-    return utf8_valid(text, size);
+    return true;
+}
+
+void
+utf8_make_printable(char *text)
+{
+    uint8_t *p = (uint8_t *)text;
+    size_t left = strlen(text), step;
+
+    for (; left; p += step, left -= step) {
+        step = shown(p, left);
+        if (!step) {
+            *p = '?';
+            step = 1;
+        }
+    }
 }

@@ -100,6 +100,8 @@ check_object(const uint8_t *data, size_t size, uint64_t *ret_n_objects,
             return fail_at(err, at, "a length goes past the frame's end");
         if (head.kind == REFUSED)
             return fail_at(err, at, "an extension or reserved type");
+        if (head.kind != SCALAR && depth == CHECK_MAX_DEPTH) /* also an empty one */
+            return fail_at(err, at, "more than 32 levels of nesting");
         at += head.size;
         if (depth)
             open[depth - 1]--;
@@ -109,8 +111,6 @@ check_object(const uint8_t *data, size_t size, uint64_t *ret_n_objects,
                 return fail_at(err, at, "a count goes past the frame's end");
             if (n_objects > CHECK_MAX_OBJECTS)
                 return fail_at(err, at, "more than 4194304 objects in a frame");
-            if (depth == CHECK_MAX_DEPTH)
-                return fail_at(err, at, "more than 32 levels of nesting");
             open[depth++] = head.count;
         }
         while (depth && open[depth - 1] == 0)

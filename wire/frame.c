@@ -144,8 +144,8 @@ frame_next(struct frame_reader *reader, struct frame *ret_frame,
                             reader->max_bytes);
     if (waiting - FRAME_HEAD_SIZE >= size)
         return take_staged(reader, size, ret_frame, err);
-    if (FRAME_HEAD_SIZE + size <= FRAME_STAGING_SIZE)
-        return FRAME_MORE;
+    if (FRAME_HEAD_SIZE + size <= FRAME_STAGING_SIZE || waiting < FRAME_STAGING_SIZE)
+        return FRAME_MORE; /* what was announced alone gets no memory */
     return begin_large(reader, size, err);
 }
 

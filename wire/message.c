@@ -77,7 +77,7 @@ unpack(struct message *message, msgpack_object **ret_root, struct lighter_error 
     msgpack_unpacked_init(&unpacked);
     result = msgpack_unpack_next(&unpacked, (const char *)message->frame.data,
                                  message->frame.size, &at);
-    if (result != MSGPACK_UNPACK_SUCCESS && result != MSGPACK_UNPACK_EXTRA_BYTES) {
+    if (result != MSGPACK_UNPACK_SUCCESS) {
         msgpack_unpacked_destroy(&unpacked);
         return result == MSGPACK_UNPACK_NOMEM_ERROR
                    ? fail_nomem(err)

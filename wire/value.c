@@ -61,7 +61,7 @@ convert_shape(const msgpack_object *map, msgpack_zone *zone,
         return lighter_fail(err, LIGHTER_E_VALUE,
                             "a tensor of %u dimensions; at most %d", lengths.size,
                             LIGHTER_MAX_DIMS);
-    shape = msgpack_zone_malloc(zone, (lengths.size + 1) * sizeof *shape);
+    shape = msgpack_zone_malloc(zone, lengths.size * sizeof *shape);
     if (!shape)
         return fail_nomem(err);
     for (uint32_t i = 0; i < lengths.size; i++) {
@@ -239,7 +239,7 @@ convert_list(const msgpack_object_array *array, struct value_memory *memory,
              struct lighter_error *err)
 {
     struct lighter_value *items =
-        msgpack_zone_malloc(zone, ((size_t)array->size + 1) * sizeof *items);
+        msgpack_zone_malloc(zone, array->size * sizeof *items);
     int r = items ? 0 : fail_nomem(err);
 
     for (uint32_t i = 0; i < array->size && r == 0; i++)
@@ -257,7 +257,7 @@ convert_pairs(const msgpack_object_map *map, struct value_memory *memory,
               struct lighter_error *err)
 {
     struct lighter_value *items =
-        msgpack_zone_malloc(zone, ((size_t)map->size + 1) * 2 * sizeof *items);
+        msgpack_zone_malloc(zone, map->size * 2 * sizeof *items);
     int r = items ? 0 : fail_nomem(err);
 
     for (uint32_t i = 0; i < map->size && r == 0; i++) {

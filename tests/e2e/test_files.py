@@ -295,7 +295,16 @@ def test_names_may_be_numbers_and_tensors(daemon, tmp_path, torch):
         "a/./b",
         "a\0b",
         "a\nb",
+        "\x1b[2J",
+        "\x7f",
+        "\x85",
+        "\u202egnp.exe",
         "n" * 256,
+        "n" * 256 + "/x",
+        "/".join("n" * 65),
+        "/".join(["n" * 200] * 21),
+        "../" * 1000 + "etc/x",
+        " /../..",
     ],
 )
 def test_a_name_that_leaves_the_directory_or_cannot_be_is_refused(

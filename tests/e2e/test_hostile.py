@@ -8,6 +8,7 @@ import os
 import random
 import select
 import socket
+import stat
 import struct
 import time
 
@@ -241,7 +242,7 @@ WRONG = [
         "open",
         OPEN,
         "job",
-        [*NOT_STRINGS, None, "", ".", "..", "a/b", "a\0b", "\x7f", "é" * 51],
+        [*NOT_STRINGS, None, "", ".", "..", "a/b", "a\0b", "\x7f", "\u202e", "é" * 51],
     ),
     ("open", OPEN, "stage", [*NOT_STRINGS, "", "Predict", "train", "predict\0"]),
     ("open", OPEN, "rank", [*NOT_INTS, -1, 1, 2**32, 2**63, -(2**63)]),
@@ -619,6 +620,111 @@ def opens(client, path):
         return False
 
 
+# ---- places that are not what they seem ----
+
+
+def make_socket(path):
+    folder = os.open(path.parent, os.O_DIRECTORY)  # for its own path may be too long
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(f"/proc/self/fd/{folder}/{path.name}")
+    os.close(folder)
+
+
+def make_device(path):
+    try:
+        os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root makes devices")
+
+
+PLANTED = {
+    "a link to a folder": lambda path, outside: path.symlink_to(outside),
+    "a link to a file": lambda path, outside: path.symlink_to(outside / "kept"),
+    "a link to nothing": lambda path, outside: path.symlink_to(outside / "new"),
+    "a link to itself": lambda path, outside: path.symlink_to(path.name),
+    "a link to a device": lambda path, outside: path.symlink_to("/dev/full"),
+    "a file": lambda path, outside: path.write_text("old"),
+    "a pipe": lambda path, outside: os.mkfifo(path),
+    "a socket": lambda path, outside: make_socket(path),
+    "a device": lambda path, outside: make_device(path),
+}
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """A folder beside the outputs; it stays as it is."""
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    (folder / "kept").write_text("kept")
+    yield folder
+    assert [path.name for path in folder.iterdir()] == ["kept"]
+    assert (folder / "kept").read_text() == "kept"
+
+
+@pytest.mark.parametrize("name", ["it/x", "a/it/x", "it"])
+@pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
+def test_what_is_planted_where_files_are_staged_is_not_used(
+    daemon, tmp_path, outside, plant, name
+):
+    with daemon.raw() as client:
+        writers = [rawclient.file_writer(tmp_path / "out", name_key="n")]
+        client.call("open", job="p", writers=writers)
+        (staging,) = (tmp_path / "out").iterdir()
+        place = staging / "a" if name.startswith("a/") else staging
+        place.mkdir(exist_ok=True)
+        plant(place / ("it" if name.endswith("/x") else "it.txt"), outside)
+        outputs = {"v": ["1", "2"], "n": ["good", name]}
+        refused = client.refusal("write", job=1, seq=1, outputs=outputs)
+        client.call("abort", job=1)
+
+    assert refused.code in ("os", "bad_value")
+    assert "'it'" in refused.message or f"'{name}.txt'" in refused.message
+    assert refused.details["sample"] == 1
+
+
+def publish_file(client, directory, name):
+    writers = [rawclient.file_writer(directory, name_key="n")]
+    opened = client.call("open", job="planted", writers=writers)
+    outputs = {"v": ["new"], "n": [name]}
+    client.call("write", job=opened["handle"], seq=1, outputs=outputs)
+    client.call("end", job=opened["handle"])
+
+
+@pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
+def test_what_is_planted_where_files_are_published_is_not_followed(
+    daemon, tmp_path, outside, plant
+):
+    """A file takes the place of what has its name; for a folder that is an error."""
+    (tmp_path / "out").mkdir()
+    plant(tmp_path / "out" / "it", outside)
+    plant(tmp_path / "out" / "it.txt", outside)
+    with daemon.raw() as client:
+        with pytest.raises(rawclient.Refused, match="folder 'it'") as refused:
+            publish_file(client, tmp_path / "out", "it/x")
+        client.call("discard", job="planted")
+        publish_file(client, tmp_path / "out", "it")
+
+    assert refused.value.code == "os"
+    assert (tmp_path / "out" / "it.txt").lstat().st_mode & 0o170000 == stat.S_IFREG
+    assert (tmp_path / "out" / "it.txt").read_text() == "new"
+
+
+NO_TABLES = ["a link to a device", "a pipe", "a socket", "a device"]
+
+
+@pytest.mark.parametrize("what", NO_TABLES)
+def test_a_table_does_not_take_the_place_of_a_device(daemon, tmp_path, outside, what):
+    path = tmp_path / "t.csv"
+    PLANTED[what](path, outside)
+    with daemon.raw() as client:
+        refused = client.refusal(
+            "open", job="q", writers=[rawclient.csv_writer(path, ["x"])]
+        )
+    assert refused.code == "bad_params"
+    assert f"'{path}' cannot be a table" in refused.message
+    assert not path.is_file() and os.path.lexists(path)
+
+
 # ---- clients that do not do their part ----
 
 
@@ -768,6 +874,8 @@ def test_who_comes_when_jobs_have_all_descriptors_is_let_out_at_once(
 def test_a_log_line_cannot_be_forged(daemon, tmp_path):
     with daemon.raw() as client:
         client.open_csv(tmp_path / "t.csv", job="forger")
-        client.call("abort", job=1, reason="x\n2026-01-01T00:00:00.000Z error forged")
+        words = "x\u2028\u202e\n2026-01-01T00:00:00.000Z error forged"
+        client.call("abort", job=1, reason=words)
     assert "\n2026-01-01T00:00:00.000Z" not in daemon.log()
+    assert "\u2028" not in daemon.log() and "\u202e" not in daemon.log()
     assert daemon.job("forger")["error"]

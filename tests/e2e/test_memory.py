@@ -1,7 +1,9 @@
 """Memory that a client shares: what it may be, what it may not, and who is hurt.
 
 The shapes here are those of a client that is broken or evil; each gets its answer, and
-the daemon has as many descriptors and mappings as before.
+the daemon has as many descriptors and mappings as before, and serves the next client.
+One that lacks seals is sealed by the daemon; all others that could shrink or are no
+memory are refused.
 """
 
 import contextlib
@@ -230,6 +232,59 @@ def test_what_cannot_be_trusted_is_refused_and_closed(
     finally:
         os.close(fd)
     assert (tmp_path / "t.csv").read_bytes() == b"x\r\n9\r\n"
+
+
+@pytest.mark.parametrize("size", [0, 4096, MIB - 1])
+def test_one_that_is_truncated_on_its_way_is_refused(daemon, memfd, tmp_path, size):
+    """The daemon holds it, unsealed, until the rest of the request is there."""
+    fd = memfd()
+    with daemon.raw() as client:
+        id, data = client.request("memory", size=MIB)
+        client.send(data[:1], [fd])
+        daemons.until(
+            lambda: any("memfd:" in name for name in daemon.descriptors()),
+            "the descriptor has come",
+        )
+        os.ftruncate(fd, size)
+        client.send(data[1:])
+        with pytest.raises(rawclient.Refused, match=f"has {size} bytes"):
+            client.answer(id)
+        client.share(memfd(), size=MIB)
+        write_all(client, tmp_path / "t.csv", [{"x": at("|u1", [1], MIB - 1, 1)}])
+    assert (tmp_path / "t.csv").read_bytes() == b"x\r\n0\r\n"
+
+
+def test_one_that_is_truncated_at_any_moment_is_refused_or_sealed(
+    daemon, memfd, tmp_path
+):
+    """What was taken is there to its last byte: no SIGBUS."""
+    fds, over, taken = [], threading.Event(), 0
+
+    def keep_truncating():
+        while not over.is_set():
+            for fd in fds[-1:]:
+                with contextlib.suppress(PermissionError):  # sealed
+                    os.ftruncate(fd, 0)
+                    os.ftruncate(fd, MIB)
+
+    thread = threading.Thread(target=keep_truncating)
+    thread.start()
+    try:
+        for number in range(200):
+            fds.append(memfd())
+            with daemon.raw() as client:
+                try:
+                    client.share(fds[-1], size=MIB)
+                except rawclient.Refused as error:
+                    assert "has 0 bytes" in error.message
+                    continue
+                taken += 1
+                last = [{"x": at("|u1", [1], MIB - 1, 1)}]
+                write_all(client, tmp_path / "t.csv", last, job=f"n{number}")
+    finally:
+        over.set()
+        thread.join()
+    assert 0 < taken
 
 
 @pytest.mark.parametrize("size", [LIMIT + 1, 1 << 40])

@@ -18,6 +18,7 @@ job_surgery = tests/unit/job_surgery.c tests/unit/job_surgery.h
 # util/, wire/ and daemon/
 unit_tests = \
 	tests/unit/test_address \
+	tests/unit/test_bombs \
 	tests/unit/test_check \
 	tests/unit/test_daemon \
 	tests/unit/test_error \
@@ -36,10 +37,12 @@ unit_tests = \
 	tests/unit/test_receive \
 	tests/unit/test_recovery \
 	tests/unit/test_registry \
+	tests/unit/test_scarce \
 	tests/unit/test_settings \
 	tests/unit/test_sink \
 	tests/unit/test_spec \
 	tests/unit/test_state \
+	tests/unit/test_swap \
 	tests/unit/test_table \
 	tests/unit/test_turns \
 	tests/unit/test_unfinished \
@@ -48,6 +51,8 @@ unit_tests = \
 	tests/unit/test_writer
 tests_unit_test_address_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_address_LDADD = libunit.la
+tests_unit_test_bombs_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_bombs_LDADD = libunit.la
 tests_unit_test_check_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_check_LDADD = libunit.la
 tests_unit_test_daemon_CPPFLAGS = $(unit_cppflags)
@@ -86,6 +91,10 @@ tests_unit_test_recovery_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_recovery_LDADD = libunit.la
 tests_unit_test_registry_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_registry_LDADD = libunit.la
+tests_unit_test_scarce_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_scarce_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=realloc \
+	-Wl,--wrap=strdup,--wrap=msgpack_zone_malloc_expand,--wrap=msgpack_unpack_next
+tests_unit_test_scarce_LDADD = libunit.la
 tests_unit_test_settings_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_settings_LDADD = libunit.la
 tests_unit_test_sink_CPPFLAGS = $(unit_cppflags)
@@ -94,6 +103,8 @@ tests_unit_test_spec_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_spec_LDADD = libunit.la
 tests_unit_test_state_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_state_LDADD = libunit.la
+tests_unit_test_swap_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_swap_LDADD = libunit.la
 tests_unit_test_table_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_table_LDADD = libunit.la
 tests_unit_test_turns_CPPFLAGS = $(unit_cppflags)
@@ -175,4 +186,19 @@ endif
 
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
+
+wire_tests = tests/unit/test_check tests/unit/test_frame tests/unit/test_message \
+	tests/unit/test_params tests/unit/test_scarce tests/unit/test_value \
+	tests/fuzz/check_frame tests/fuzz/check_message tests/fuzz/check_option \
+	tests/fuzz/check_value
 endif
+
+# `make coverage`: do the tests of wire/ take its branches?
+coverage: $(wire_tests)
+if COVERAGE
+	srcdir='$(srcdir)' $(srcdir)/tests/unit/coverage $(wire_tests)
+else
+	@echo "make coverage needs a build with --enable-coverage" >&2; exit 1
+endif
+.PHONY: coverage
+EXTRA_DIST += tests/unit/coverage

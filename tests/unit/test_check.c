@@ -208,9 +208,11 @@ START_TEST(containers_that_nest_deeper_are_refused)
     uint8_t bytes[64];
 
     expect_error(bytes, nest(bytes, CHECK_MAX_DEPTH + 1, "\xc0", 1),
-                 "bad MessagePack at byte 33: more than 32 levels of nesting");
+                 "bad MessagePack at byte 32: more than 32 levels of nesting");
     expect_error(bytes, nest(bytes, CHECK_MAX_DEPTH, "\x81\x00\x00", 3),
-                 "bad MessagePack at byte 33: more than 32 levels of nesting");
+                 "bad MessagePack at byte 32: more than 32 levels of nesting");
+    expect_error(bytes, nest(bytes, CHECK_MAX_DEPTH, "\x80", 1), /* an empty one */
+                 "bad MessagePack at byte 32: more than 32 levels of nesting");
 }
 END_TEST
 

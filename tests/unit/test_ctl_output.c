@@ -18,6 +18,7 @@ START_TEST(text_that_a_terminal_could_obey_is_shown_as_numbers)
                 "plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80");
     assert_text(printable("\x1b[2J\n\t\x7f"), "\\x1b[2J\\x0a\\x09\\x7f");
     assert_text(printable("\xc2\x9b"), "\\xc2\\x9b");
+    assert_text(printable("a\u202eb"), "a\\xe2\\x80\\xaeb");
     assert_text(printable("\xff/\xe2\x82"), "\\xff/\\xe2\\x82");
     assert_text(printable(""), "");
 }

@@ -208,16 +208,18 @@ START_TEST(memory_follows_the_bytes_received_not_those_announced)
     ck_assert_int_eq(frame_reader_init(&reader, MAX_FRAME, NULL), 0);
     feed(&reader, head, sizeof head, sizeof head);
     ck_assert_int_eq(frame_next(&reader, &frame, NULL), FRAME_MORE);
-    ck_assert_uint_eq(reader.large.size, announced);
-    ck_assert_uint_le(reader.large_room, 256 * KIB);
+    ck_assert_uint_eq(reader.large_room, 0);
 
     while (received < 3 * MIB) {
         ck_assert_int_eq(frame_reader_is_large(&reader), received >= FRAME_FREE_SIZE);
         received += feed(&reader, bytes, sizeof bytes, sizeof bytes);
         ck_assert_int_eq(frame_next(&reader, &frame, NULL), FRAME_MORE);
+        if (received < FRAME_STAGING_SIZE - FRAME_HEAD_SIZE)
+            ck_assert_uint_eq(reader.large_room, 0);
         ck_assert_uint_le(reader.large_room, 2 * received + 256 * KIB);
     }
 
+    ck_assert_uint_eq(reader.large.size, announced);
     frame_reader_done(&reader);
 }
 END_TEST
@@ -269,11 +271,34 @@ START_TEST(a_reader_that_ends_inside_a_frame_frees_it)
     struct frame frame;
 
     ck_assert_int_eq(frame_reader_init(&reader, MAX_FRAME, NULL), 0);
-    feed(&reader, stream.data, 10 * KIB, SIZE_MAX);
+    feed(&reader, stream.data, FRAME_STAGING_SIZE, SIZE_MAX);
     ck_assert_int_eq(frame_next(&reader, &frame, NULL), FRAME_MORE);
-    ck_assert_uint_eq(reader.large_used, 10 * KIB - FRAME_HEAD_SIZE);
+    ck_assert_uint_eq(reader.large_used, FRAME_STAGING_SIZE - FRAME_HEAD_SIZE);
     frame_reader_done(&reader);
     frame_reader_done(&reader); /* a second time is nothing */
+    free(stream.data);
+}
+END_TEST
+
+START_TEST(a_reader_tells_whether_something_waits)
+{
+    const size_t sizes[] = {10, 100 * KIB};
+    struct stream stream = make_stream(sizes, 2);
+    const uint8_t *large = stream.data + FRAME_HEAD_SIZE + sizes[0];
+    struct frame_reader reader;
+    struct frame frame;
+
+    ck_assert_int_eq(frame_reader_init(&reader, MAX_FRAME, NULL), 0);
+    ck_assert(!frame_reader_waits(&reader));
+    feed(&reader, stream.data, FRAME_HEAD_SIZE + sizes[0], SIZE_MAX);
+    ck_assert(frame_reader_waits(&reader)); /* a whole frame */
+    ck_assert_int_eq(frame_next(&reader, &frame, NULL), 0);
+    ck_assert(!frame_reader_waits(&reader));
+    feed(&reader, large, FRAME_STAGING_SIZE, SIZE_MAX);
+    ck_assert_int_eq(frame_next(&reader, &frame, NULL), FRAME_MORE);
+    ck_assert(frame_reader_waits(&reader)); /* a part of a large one */
+    frame_reader_done(&reader);
+    free(frame.data);
     free(stream.data);
 }
 END_TEST
@@ -300,6 +325,7 @@ main(void)
     tcase_add_test(whole, large_frames_grow_and_are_whole);
     tcase_add_test(whole, small_and_large_frames_mix);
     tcase_add_test(whole, a_reader_that_ends_inside_a_frame_frees_it);
+    tcase_add_test(whole, a_reader_tells_whether_something_waits);
     tcase_add_test(whole, a_head_is_big_endian);
     tcase_add_test(limits, a_frame_of_no_bytes_is_refused);
     tcase_add_test(limits, a_frame_over_the_limit_is_refused_by_its_head_alone);

@@ -58,6 +58,7 @@ START_TEST(a_request_is_a_method_and_params)
     ck_assert_uint_eq(message.id, 7);
     ck_assert(message_is(&message, "ping"));
     ck_assert(!message_is(&message, "pin"));
+    ck_assert(!message_is(&message, "pong"));
     ck_assert(!message_is(&message, "ping1"));
     ck_assert_ptr_nonnull(params_find(message.params, "a"));
     message_done(&message);
@@ -309,6 +310,19 @@ START_TEST(an_error_without_details_has_an_empty_map_of_them)
 }
 END_TEST
 
+START_TEST(an_error_of_no_known_code_is_still_one)
+{
+    struct lighter_error error = LIGHTER_ERROR_INIT;
+    struct message message;
+
+    lighter_fail(&error, LIGHTER_E_VALUE, "of a newer plugin");
+    error.code = 4711;
+    pack_and_parse_error(&message, &error, NULL);
+    ck_assert_str_eq(pack_text_of(message.error, "code"), lighter_code_name(4711));
+    message_done(&message);
+}
+END_TEST
+
 START_TEST(an_errno_without_a_name_is_still_an_error)
 {
     struct lighter_error error = LIGHTER_ERROR_INIT;
@@ -364,6 +378,7 @@ main(void)
     tcase_add_test(making, a_message_that_was_begun_can_be_dropped);
     tcase_add_test(making, an_error_carries_its_code_and_details);
     tcase_add_test(making, an_error_without_details_has_an_empty_map_of_them);
+    tcase_add_test(making, an_error_of_no_known_code_is_still_one);
     tcase_add_test(making, an_errno_without_a_name_is_still_an_error);
     tcase_add_test(making, an_error_is_utf8_whatever_a_client_made_it_quote);
     return unit_main(suite);

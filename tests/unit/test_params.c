@@ -155,6 +155,68 @@ START_TEST(a_text_is_a_copy_that_ends_with_a_nul)
 }
 END_TEST
 
+static int
+texts_of(const char *json, uint32_t max, size_t *ret_count)
+{
+    const char *const *texts;
+    const msgpack_object *map = params(json);
+
+    return params_texts(map, "k", max, message.zone, &texts, ret_count, &err);
+}
+
+START_TEST(texts_are_strings_that_c_can_hold)
+{
+    size_t count = 4711;
+
+    ck_assert_int_eq(texts_of("{'k': ['a', '\u00e9', '']}", 3, &count), 0);
+    ck_assert_uint_eq(count, 3);
+    ck_assert_int_eq(texts_of("{'k': []}", 0, &count), 0);
+    ck_assert_uint_eq(count, 0);
+    ck_assert_int_eq(texts_of("{}", 3, &count), PARAMS_ABSENT);
+    expect_error(texts_of("{'k': 'a'}", 3, &count),
+                 "'k' expects an array, got a string");
+    expect_error(texts_of("{'k': ['a', 'b']}", 1, &count),
+                 "'k' expects at most 1 strings, got 2");
+    expect_error(texts_of("{'k': ['a', 1, 'b']}", 3, &count),
+                 "'k' expects strings, got an int at index 1");
+    expect_error(texts_of("{'k': ['bin:a']}", 3, &count),
+                 "'k' expects strings, got bytes at index 0");
+    message_done(&message);
+}
+END_TEST
+
+START_TEST(texts_that_c_cannot_hold_are_refused)
+{
+    static const msgpack_object_str bad[] = {{2, "a"}, {2, "\xc3\x28"}};
+    msgpack_object item = {.type = MSGPACK_OBJECT_STR};
+    msgpack_object_kv pair = {
+        .key = {.type = MSGPACK_OBJECT_STR, .via.str = {1, "k"}},
+        .val = {.type = MSGPACK_OBJECT_ARRAY, .via.array = {1, &item}}};
+    const msgpack_object map = {.type = MSGPACK_OBJECT_MAP, .via.map = {1, &pair}};
+    const char *const *texts;
+    size_t count;
+
+    params("{}");
+    for (size_t i = 0; i < 2; i++) {
+        item.via.str = bad[i];
+        expect_error(params_texts(&map, "k", 1, message.zone, &texts, &count, &err),
+                     "'k' expects UTF-8 without NUL at index 0");
+    }
+    message_done(&message);
+}
+END_TEST
+
+START_TEST(every_type_has_a_name)
+{
+    ck_assert_str_eq(params_type_name(&(msgpack_object){.type = MSGPACK_OBJECT_NIL}),
+                     "nil");
+    ck_assert_str_eq(
+        params_type_name(&(msgpack_object){.type = MSGPACK_OBJECT_FLOAT32}), "a float");
+    ck_assert_str_eq(params_type_name(&(msgpack_object){.type = MSGPACK_OBJECT_EXT}),
+                     "an extension type");
+}
+END_TEST
+
 int
 main(void)
 {
@@ -169,5 +231,8 @@ main(void)
     tcase_add_test(params_case, what_is_required_must_be_there);
     tcase_add_test(params_case, keys_are_compared_whole);
     tcase_add_test(params_case, a_text_is_a_copy_that_ends_with_a_nul);
+    tcase_add_test(params_case, texts_are_strings_that_c_can_hold);
+    tcase_add_test(params_case, texts_that_c_cannot_hold_are_refused);
+    tcase_add_test(params_case, every_type_has_a_name);
     return unit_main(suite);
 }

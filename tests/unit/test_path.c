@@ -85,6 +85,7 @@ START_TEST(hostile_names_are_refused_and_make_nothing)
         {"a\x7f", 0, "control characters"},
         {"a\xc2\x85", 0, "control characters"},
         {"a\xff", 0, "control characters"},
+        {"a\u202egnp.exe", 0, "control characters"},
         {PAD250 "123456", 0, "more than 255 bytes"},
         {"a/" PAD250 "123456", 0, "more than 255 bytes"},
         {PAD250 "123456/a", 0, "more than 255 bytes"},

@@ -441,6 +441,18 @@ START_TEST(a_directory_of_that_name_is_refused)
 }
 END_TEST
 
+START_TEST(a_pipe_of_that_name_is_refused)
+{
+    char path[512];
+    bool exists;
+
+    snprintf(path, sizeof path, "%s/p.csv", directory);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ck_assert_int_eq(prepare("p.csv", &exists), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(err.message, "cannot be a table: it is a device"));
+}
+END_TEST
+
 START_TEST(a_directory_that_came_meanwhile_stops_the_publication)
 {
     open_shards("p.csv", 1);
@@ -496,6 +508,7 @@ main(void)
     tcase_add_test(publishing, a_shard_that_changed_its_size_is_not_joined);
     tcase_add_test(publishing, an_existing_table_is_noticed_and_replaced_whole);
     tcase_add_test(publishing, a_directory_of_that_name_is_refused);
+    tcase_add_test(publishing, a_pipe_of_that_name_is_refused);
     tcase_add_test(publishing, a_directory_that_came_meanwhile_stops_the_publication);
     tcase_add_test(publishing, missing_directories_are_made);
     return unit_main(suite);

@@ -142,6 +142,33 @@ START_TEST(control_characters_are_not_printable)
 }
 END_TEST
 
+/* A name that shows "exe.png" and is "gnp.exe". */
+START_TEST(what_turns_a_text_is_not_printable)
+{
+    ck_assert(!utf8_printable("\u2028", 3) && !utf8_printable("\u202e", 3));
+    ck_assert(!utf8_printable("\u2066", 3) && !utf8_printable("\u2069", 3));
+    ck_assert(!utf8_printable("a\u202egnp.exe", 11));
+    ck_assert(utf8_printable("\u2027", 3) && utf8_printable("\u202f", 3));
+    ck_assert(utf8_printable("\u2065", 3) && utf8_printable("\u206a", 3));
+    ck_assert(utf8_printable("\u20a8\u10ae", 6)); /* the same last bytes */
+    ck_assert(utf8_printable("\u05d0\u0628", 4)); /* what is written that way */
+}
+END_TEST
+
+START_TEST(text_can_be_made_printable)
+{
+    char mixed[] = "a\n\u00e9\x7f\xc2\x9b\u202e\xff.";
+    char good[] = "a \u00e9\u20ac\U0001f600", none[] = "";
+
+    utf8_make_printable(mixed);
+    ck_assert_str_eq(mixed, "a?\u00e9???????.");
+    utf8_make_printable(good);
+    ck_assert_str_eq(good, "a \u00e9\u20ac\U0001f600");
+    utf8_make_printable(none);
+    ck_assert_str_eq(none, "");
+}
+END_TEST
+
 START_TEST(printable_text_is_utf8_too)
 {
     ck_assert(!utf8_printable("a \u00e9\xc2\x82x", 7));
@@ -165,6 +192,8 @@ main(void)
     tcase_add_test(utf8, a_bad_byte_is_found_wherever_it_stands);
     tcase_add_test(utf8, nothing_at_all_is_valid);
     tcase_add_test(utf8, control_characters_are_not_printable);
+    tcase_add_test(utf8, what_turns_a_text_is_not_printable);
+    tcase_add_test(utf8, text_can_be_made_printable);
     tcase_add_test(utf8, printable_text_is_utf8_too);
     return unit_main(suite);
 }

@@ -366,9 +366,9 @@ END_TEST
 
 START_TEST(a_place_that_is_none_is_refused)
 {
-    static const char *const places[] = {"1",       "'0'",      "{}",      "[]",
-                                         "[0]",     "[0,1,2]",  "[0,-1]",  "[-1,1]",
-                                         "['0',1]", "[0,1.0]",  "[null,1]"};
+    static const char *const places[] = {"1",       "'0'",     "{}",      "[]",
+                                         "[0]",     "[0,1,2]", "[0,-1]",  "[-1,1]",
+                                         "['0',1]", "[0,1.0]", "[null,1]"};
     struct value_memory memory = {shared, sizeof shared, 0};
     struct wire wire;
     char json[128];
@@ -552,6 +552,22 @@ START_TEST(what_is_wrong_deep_inside_fails_the_whole)
 {
     expect_json_refused("{'a': [1, {'b': [{'nd': true, 'type': 'x', 'shape': []}]}]}",
                         LIGHTER_E_TYPE, "a tensor of the unknown type 'x'");
+    expect_json_refused("[{'nd': true, 'type': 'x', 'shape': []}, 1]", LIGHTER_E_TYPE,
+                        "a tensor of the unknown type 'x'");
+    expect_json_refused("{'a': {'nd': true, 'type': 'x', 'shape': []}, 'b': 1}",
+                        LIGHTER_E_TYPE, "a tensor of the unknown type 'x'");
+}
+END_TEST
+
+/* Frames cannot have them: check_object() is before. */
+START_TEST(extension_types_are_refused)
+{
+    const msgpack_object object = {.type = MSGPACK_OBJECT_EXT};
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+    struct lighter_value value;
+
+    ck_assert_int_lt(value_convert(&object, NULL, NULL, &value, &err), 0);
+    ck_assert_uint_eq(err.code, LIGHTER_E_TYPE);
 }
 END_TEST
 
@@ -587,5 +603,6 @@ main(void)
     tcase_add_test(others, a_maps_keys_may_be_anything_but_tensors);
     tcase_add_test(others, tensors_are_found_inside_lists_and_maps);
     tcase_add_test(others, what_is_wrong_deep_inside_fails_the_whole);
+    tcase_add_test(others, extension_types_are_refused);
     return unit_main(suite);
 }
