@@ -418,9 +418,6 @@ read_config(struct settings *settings, const char *path, struct lighter_error *e
 
     if (r < 0)
         return r;
-    free(settings->output_roots);
-    free(settings->allow_users);
-    free(settings->allow_groups);
     free(settings->config);
     settings->config = realpath(path, NULL);
     return settings->config ? 0 : lighter_fail_os(err, errno, "find '%s'", path);

@@ -213,6 +213,18 @@ START_TEST(the_command_line_wins_wherever_the_file_is_named)
 }
 END_TEST
 
+START_TEST(roots_and_users_of_a_file_are_kept)
+{
+    ck_assert_int_eq(read_text("{\"output_roots\": \"/data\", \"allow_users\": \"ann\","
+                               " \"allow_groups\": \"lab\"}"),
+                     0);
+    ck_assert_int_eq(PARSE("--config", path), 0);
+    ck_assert_str_eq(settings.output_roots, "/data");
+    ck_assert_str_eq(settings.allow_users, "ann");
+    ck_assert_str_eq(settings.allow_groups, "lab");
+}
+END_TEST
+
 START_TEST(a_file_that_was_named_must_be_there)
 {
     ck_assert_int_eq(PARSE("--config", "/nowhere/l.json"), -ENOENT);
@@ -355,6 +367,7 @@ main(void)
     tcase_add_checked_fixture(line, begin, end);
     tcase_add_test(line, every_setting_is_an_option);
     tcase_add_test(line, the_command_line_wins_wherever_the_file_is_named);
+    tcase_add_test(line, roots_and_users_of_a_file_are_kept);
     tcase_add_test(line, a_file_that_was_named_must_be_there);
     tcase_add_test(line, a_file_that_was_named_is_checked);
     tcase_add_test(line, wrong_usage_is_refused);
