@@ -4,6 +4,7 @@
 #include "daemon/background.h"
 #include "daemon/crash.h"
 #include "daemon/daemon.h"
+#include "daemon/pipeline.h"
 #include "util/log.h"
 
 #include <signal.h>
@@ -24,10 +25,19 @@ check_config(const struct settings *settings)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
     struct registry registry = {0};
+    struct visitors visitors = {0};
     int r = registry_load(&registry, settings->plugin_dir, &err);
 
-    if (r < 0)
+    if (r == 0)
+        r = pipelines_check(settings->pipelines, &registry, &err);
+    if (r == 0)
+        r = visitors_init(&visitors, settings->allow_users, settings->allow_groups,
+                          &err);
+    visitors_done(&visitors);
+    if (r < 0) {
+        registry_done(&registry);
         return complain(&err, EXIT_USAGE);
+    }
     for (size_t i = 0; i < registry.n_refusals; i++)
         fprintf(stderr, "lighterd: refused the plugin %s: %s\n",
                 registry.refusals[i].path, registry.refusals[i].reason);
