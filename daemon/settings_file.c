@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <string.h>
 
 static const struct setting *
 find_setting(const char *key)
@@ -61,7 +62,7 @@ store_all(struct settings *settings, const char *path, const char *text, json_t 
         return lighter_fail(err, LIGHTER_E_PARAMS, "%s:1: expected an object, {...}",
                             path);
     json_object_foreach (root, key, value) {
-        if (pipelines_is_part(key))
+        if (pipelines_is_part(key) || strcmp(key, "$schema") == 0) /* for editors */
             continue;
         r = store_json(settings, key, value, err);
         if (r < 0)

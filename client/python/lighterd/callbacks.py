@@ -239,6 +239,40 @@ class FileWriter(BaseWriter):
         return options.pop("name", None), options
 
 
+class PipelineWriter(BaseWriter):
+    """Save predictions as a pipeline of the daemon's configuration says.
+
+    Args:
+        pipeline: Its name; `lighterctl config show` lists them.
+        directory: From where relative paths in it start.
+        job: What the job is called; after directory and pipeline where it is not told.
+        socket: The daemon's socket; see `lighterd.address`.
+        resume: Go on where an earlier run was interrupted, if one was.
+    """
+
+    def __init__(
+        self,
+        pipeline: str,
+        directory: PathLike = ".",
+        *,
+        job: Optional[str] = None,
+        socket: Optional[PathLike] = None,
+        resume: bool = False,
+    ) -> None:
+        super().__init__(directory, job=job, socket=socket, resume=resume)
+        self.pipeline = pipeline
+
+    def _directory(self) -> Path:
+        return self.path
+
+    def _connect(self, trainer: Any) -> session.Member:
+        shared = session.of(
+            *(trainer, self.job, self.socket, self.pipeline, self.path)
+        )
+        shared.resume |= self.resume
+        return shared.join_pipeline()
+
+
 class Freezer(_Callback):
     """Freeze parameters, by their names, for ever or until a step or an epoch.
 

@@ -15,9 +15,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Deque, Dict, List, Optional, Sequence
 
+from .address import PathLike
 from .connection import Connection
 from .errors import Error, StateError, from_answer
-from .writers import Outputs, Writer
+from .writers import Outputs, Writer, of_pipeline
 
 logger = logging.getLogger("lighterd")
 
@@ -29,23 +30,28 @@ class Job:
 
     With `resume` it goes on where an earlier process was interrupted, if one was:
     `committed_batches` of this rank, with `committed_samples`, are written already.
+
+    A `pipeline` takes the place of `writers`: the daemon's configuration says what is
+    written. Relative paths start from `directory`, else from where this process is.
     """
 
     def __init__(
         self,
         connection: Connection,
-        writers: Sequence[Writer],
+        writers: Sequence[Writer] = (),
         *,
+        pipeline: Optional[str] = None,
+        directory: PathLike = ".",
         name: Optional[str] = None,
         stage: str = "predict",
         rank: int = 0,
         world_size: int = 1,
         resume: bool = False,
     ) -> None:
-        self.name = name or _name_after(writers[0].path)
+        cwd = os.path.abspath(directory)
+        first = os.path.join(cwd, writers[0].path if pipeline is None else pipeline)
+        self.name = name or _name_after(first)
         self._connection = connection
-        self._writers = tuple(writers)
-        self._keys = list(dict.fromkeys(key for each in writers for key in each.keys))
         self._errors: Deque[Exception] = deque()
         opened = connection.open(
             {
@@ -53,11 +59,15 @@ class Job:
                 "stage": stage,
                 "rank": rank,
                 "world_size": world_size,
-                "cwd": os.getcwd(),
-                "writers": [{"type": w.type, "options": w.options} for w in writers],
+                "cwd": cwd,
+                **_described(writers, pipeline),
                 "resume": resume,
             }
         )
+        known = writers if pipeline is None else of_pipeline(opened["writers"])
+        self._writers = tuple(known or ())
+        self._keys = list(dict.fromkeys(k for w in self._writers for k in w.keys))
+        self._takes_all = known is None
         self._handle: Optional[int] = opened["handle"]
         self._seq = 0  # of the last batch
         self.committed_batches: int = opened["seq"]
@@ -101,12 +111,17 @@ class Job:
                 "batch_idx": batch_idx,
                 "dataloader_idx": dataloader_idx,
             },
-            {key: outputs[key] for key in self._keys if key in outputs},
+            self._needed(outputs),
             on_answer=partial(self._answered, batch_idx),
             handle=self._handle,
             seq=self._seq + 1,
         )
         self._seq += 1
+
+    def _needed(self, outputs: Outputs) -> Outputs:
+        if self._takes_all:
+            return outputs
+        return {key: outputs[key] for key in self._keys if key in outputs}
 
     def skip(self) -> bool:
         """Whether the next batch is written already; it is passed over then.
@@ -169,6 +184,13 @@ class Job:
     def _raise_earlier(self) -> None:
         if self._errors:
             raise self._errors.popleft()
+
+
+def _described(writers: Sequence[Writer], pipeline: Optional[str]) -> Dict[str, Any]:
+    """What `open` says of what is written."""
+    if pipeline is not None:
+        return {"pipeline": pipeline}
+    return {"writers": [{"type": w.type, "options": w.options} for w in writers]}
 
 
 def _name_after(path: str) -> str:

@@ -18,12 +18,19 @@ from .writers import Outputs, Writer
 ATTRIBUTE = "_lighterd_sessions"
 
 
-def of(trainer: Any, job: Optional[str], socket: Optional[PathLike]) -> Session:
-    """The session of those callbacks of this trainer that name this job and socket."""
+def of(
+    trainer: Any,
+    job: Optional[str],
+    socket: Optional[PathLike],
+    pipeline: Optional[str] = None,
+    directory: PathLike = ".",
+) -> Session:
+    """The session of those callbacks of this trainer that name all of this."""
     sessions = vars(trainer).setdefault(ATTRIBUTE, {})
-    if (job, socket) not in sessions:
-        sessions[job, socket] = Session(trainer, job, socket)
-    return sessions[job, socket]
+    key = (job, socket, pipeline, directory)
+    if key not in sessions:
+        sessions[key] = Session(trainer, *key)
+    return sessions[key]
 
 
 def close_all(trainer: Any, reason: str) -> None:
@@ -34,10 +41,17 @@ def close_all(trainer: Any, reason: str) -> None:
 
 class Session:
     def __init__(
-        self, trainer: Any, job: Optional[str], socket: Optional[PathLike]
+        self,
+        trainer: Any,
+        job: Optional[str],
+        socket: Optional[PathLike],
+        pipeline: Optional[str],
+        directory: PathLike,
     ) -> None:
         self._connection = connect(socket)
         self._name = job
+        self._pipeline = pipeline
+        self._directory = directory
         self._rank = trainer.global_rank
         self._world_size = trainer.world_size
         self._writers: List[Writer] = []
@@ -51,6 +65,10 @@ class Session:
         self._writers.append(writer)
         return Member(self, writer, len(self._writers))
 
+    def join_pipeline(self) -> Member:
+        """The daemon's configuration says what is written, and what that needs."""
+        return Member(self, Writer("", "", [], {}), 1)
+
     def begin(self) -> None:
         """Open the job: from here on the other ranks are told if this one fails.
 
@@ -60,6 +78,8 @@ class Session:
             self._job = Job(
                 self._connection,
                 self._writers,
+                pipeline=self._pipeline,
+                directory=self._directory,
                 name=self._name,
                 rank=self._rank,
                 world_size=self._world_size,
