@@ -105,6 +105,8 @@ class BaseWriter(_Callback):
         if not outputs:
             return
         self.write(outputs, batch, batch_idx, dataloader_idx)
+        if self._output is not None:
+            self._output.show(trainer)
         # The trainer would keep every prediction until the epoch ends.
         loop = getattr(trainer, "predict_loop", None)
         for kept in getattr(loop, "_predictions", ()):

@@ -13,6 +13,7 @@ from typing import Any, Hashable, List, Optional, Set
 from .address import PathLike
 from .job import Job
 from .launch import connect
+from .progress import Bar
 from .writers import Outputs, Writer
 
 ATTRIBUTE = "_lighterd_sessions"
@@ -58,6 +59,7 @@ class Session:
         self._job: Optional[Job] = None
         self._event: Hashable = None
         self._seen_by: Set[int] = set()
+        self._bar = Bar()
         self.resume = False  # one of the callbacks wants it
         self.encoders = self._connection.encoders
 
@@ -91,7 +93,14 @@ class Session:
     ) -> None:
         if self._is_first(who, (batch_idx, dataloader_idx)):
             self.begin()
+            if self._pipeline is not None:  # nobody has looked at them yet
+                self._job.check(outputs)
             self._job.hand_over(outputs, batch_idx, dataloader_idx)
+
+    def show(self, trainer: Any) -> None:
+        """How far writing lags behind, in the trainer's progress bar."""
+        if self._job is not None:
+            self._bar.show(trainer, self._job.progress)
 
     def end(self, who: int) -> None:
         """End the epoch and wait for its outputs: empty ones, if there was no batch."""
@@ -131,6 +140,9 @@ class Member:
     def write(self, outputs: Outputs, batch_idx: int, dataloader_idx: int) -> None:
         self._writer.check(outputs)
         self._session.write(self._who, outputs, batch_idx, dataloader_idx)
+
+    def show(self, trainer: Any) -> None:
+        self._session.show(trainer)
 
     def end(self) -> None:
         self._session.end(self._who)
