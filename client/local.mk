@@ -19,10 +19,11 @@ EXTRA_liblighter_la_DEPENDENCIES = client/c/liblighter.map
 noinst_LTLIBRARIES += libctl.la
 libctl_la_SOURCES = client/ctl/ask.c client/ctl/ask.h client/ctl/options.c \
 	client/ctl/options.h client/ctl/output.c client/ctl/output.h \
-	client/ctl/verb_freeze.c client/ctl/verb_jobs.c client/ctl/verb_ping.c client/ctl/verb_plugins.c \
-	client/ctl/verb_reload.c client/ctl/verb_shutdown.c client/ctl/verb_status.c \
+	client/ctl/verb_config.c client/ctl/verb_freeze.c client/ctl/verb_jobs.c \
+	client/ctl/verb_ping.c client/ctl/verb_plugins.c client/ctl/verb_reload.c \
+	client/ctl/verb_shutdown.c client/ctl/verb_status.c \
 	client/ctl/verb_unfinished.c client/ctl/verbs.c client/ctl/verbs.h
-libctl_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+libctl_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) -DLIGHTERD='"$(sbindir)/lighterd"'
 libctl_la_LIBADD = libutil.la liblighter.la $(JANSSON_LIBS)
 
 bin_PROGRAMS += lighterctl
@@ -68,11 +69,11 @@ lighterd_python = client/python/lighterd/__init__.py client/python/lighterd/addr
 	client/python/lighterd/errors.py client/python/lighterd/job.py \
 	client/python/lighterd/launch.py client/python/lighterd/local.py \
 	client/python/lighterd/memory.py client/python/lighterd/native.py \
-	client/python/lighterd/pinned.py client/python/lighterd/registry.py \
-	client/python/lighterd/run.py client/python/lighterd/samples.py \
-	client/python/lighterd/session.py client/python/lighterd/tensor.py \
-	client/python/lighterd/training.py client/python/lighterd/wire.py \
-	client/python/lighterd/writers.py
+	client/python/lighterd/pinned.py client/python/lighterd/progress.py \
+	client/python/lighterd/registry.py client/python/lighterd/run.py \
+	client/python/lighterd/samples.py client/python/lighterd/session.py \
+	client/python/lighterd/tensor.py client/python/lighterd/training.py \
+	client/python/lighterd/wire.py client/python/lighterd/writers.py
 EXTRA_DIST += $(lighterd_python) client/python/README.md client/python/lighterd/py.typed \
 	client/python/pyproject.toml client/python/setup.py
 

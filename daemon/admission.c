@@ -28,15 +28,9 @@ parked_free(struct parked_open *parked)
 }
 
 static int
-check_same(const struct job *job, const struct job_spec *spec,
-           struct lighter_error *err)
+check_writers(const struct job *job, const struct job_spec *spec,
+              struct lighter_error *err)
 {
-    if (job->world_size != spec->world_size)
-        return lighter_fail(err, LIGHTER_E_PARAMS,
-                            "job '%s' has world_size %u; rank %u brings %u", job->name,
-                            job->world_size, spec->rank, spec->world_size);
-    if (spec->moved)
-        return 0;
     if (job->n_outputs != spec->n_writers)
         return lighter_fail(err, LIGHTER_E_PARAMS,
                             "job '%s' has %u writers; rank %u brings %u", job->name,
@@ -47,6 +41,21 @@ check_same(const struct job *job, const struct job_spec *spec,
                 err, LIGHTER_E_PARAMS,
                 "job '%s' has the writer [%.350s]; rank %u brings [%.350s]", job->name,
                 job->outputs[i].writer.text, spec->rank, spec->writers[i].text);
+    return 0;
+}
+
+static int
+check_same(const struct job *job, const struct job_spec *spec,
+           struct lighter_error *err)
+{
+    if (job->world_size != spec->world_size)
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "job '%s' has world_size %u; rank %u brings %u", job->name,
+                            job->world_size, spec->rank, spec->world_size);
+    if (spec->moved)
+        return 0;
+    if (!job_spec_comes_back(spec) && check_writers(job, spec, err) < 0)
+        return -EINVAL;
     if (!policies_are_same(&job->policies, &spec->policies))
         return lighter_fail(err, LIGHTER_E_PARAMS,
                             "job '%s' has other policies or parameters than rank %u "

@@ -2,6 +2,7 @@
 #include "daemon/control.h"
 
 #include "config.h"
+#include "daemon/settings_show.h"
 #include "util/error.h"
 #include "wire/params.h"
 
@@ -374,7 +375,8 @@ control_handle(struct daemon *daemon, const struct message *message,
                  {"jobs", handle_jobs},         {"plugins", handle_plugins},
                  {"freeze", handle_freeze},     {"unfreeze", handle_unfreeze},
                  {"finalize", handle_finalize}, {"discard", handle_discard},
-                 {"reload", handle_reload},     {"shutdown", handle_shutdown}};
+                 {"reload", handle_reload},     {"shutdown", handle_shutdown},
+                 {"config", settings_show}};
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (message_is(message, table[i].method))

@@ -2,6 +2,7 @@
 #include "daemon/daemon.h"
 
 #include "daemon/conn.h"
+#include "daemon/pipeline.h"
 #include "daemon/service.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -140,8 +141,15 @@ int
 daemon_reload(struct daemon *daemon, struct settings_change *ret_change,
               struct lighter_error *err)
 {
-    int r = settings_reload(daemon->settings, ret_change, err);
+    struct settings fresh;
+    int r = settings_again(daemon->settings, &fresh, err);
 
+    if (r < 0)
+        return r;
+    r = pipelines_check(fresh.pipelines, &daemon->registry, err);
+    if (r == 0)
+        settings_apply(daemon->settings, &fresh, ret_change);
+    settings_done(&fresh);
     if (r < 0)
         return r;
     log_set_level((enum log_level)log_level_from_name(daemon->settings->log_level));
@@ -291,6 +299,8 @@ daemon_init(struct daemon *daemon, struct settings *settings, struct lighter_err
     r = address_find(settings->socket, &address, err);
     if (r == 0)
         r = registry_load(&daemon->registry, settings->plugin_dir, err);
+    if (r == 0)
+        r = pipelines_check(settings->pipelines, &daemon->registry, err);
     if (r == 0)
         r = visitors_init(&daemon->visitors, settings->allow_users,
                           settings->allow_groups, err);

@@ -52,7 +52,8 @@ void daemon_done(struct daemon *daemon);
 void daemon_stop(struct daemon *daemon);
 
 /* Read the settings again, and go by them: limits of a client hold for who connects
- * from now on. Return: 0; what settings_reload() gives, and nothing has changed.
+ * from now on. Return: 0; what settings_again() and pipelines_check() give, and nothing
+ * has changed.
  */
 int daemon_reload(struct daemon *daemon, struct settings_change *ret_change,
                   struct lighter_error *err);

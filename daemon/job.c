@@ -2,6 +2,7 @@
 #include "daemon/job_internal.h"
 
 #include "daemon/durable.h"
+#include "daemon/pipeline.h"
 #include "util/error.h"
 #include "util/log.h"
 #include "wire/params.h"
@@ -287,10 +288,12 @@ void
 job_answer_open(const struct job *job, const struct rank *rank, int64_t handle,
                 struct reply *reply)
 {
+    struct message asked;
+    const msgpack_object *writers = pipelines_recall(&job->request, &asked);
     struct message_out out;
 
     reply_begin(reply, &out);
-    msgpack_pack_map(&out.packer, 8);
+    msgpack_pack_map(&out.packer, writers ? 9 : 8);
     pack_key_int(&out.packer, "handle", handle);
     pack_key_uint(&out.packer, "id", job->id);
     pack_key_uint(&out.packer, "seq", rank ? rank_committed(rank) : 0);
@@ -298,6 +301,11 @@ job_answer_open(const struct job *job, const struct rank *rank, int64_t handle,
     pack_key_bool(&out.packer, "ended", !rank || rank->state == RANK_ENDED);
     pack_end_fields(&out, job, !rank);
     pack_warnings(&out, job);
+    if (writers) {
+        pack_key(&out.packer, "writers");
+        msgpack_pack_object(&out.packer, *writers);
+    }
+    message_done(&asked);
     reply_send(reply, &out);
 }
 

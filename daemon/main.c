@@ -4,6 +4,7 @@
 #include "daemon/background.h"
 #include "daemon/crash.h"
 #include "daemon/daemon.h"
+#include "daemon/pipeline.h"
 #include "util/log.h"
 
 #include <signal.h>
@@ -24,10 +25,19 @@ check_config(const struct settings *settings)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
     struct registry registry = {0};
+    struct visitors visitors = {0};
     int r = registry_load(&registry, settings->plugin_dir, &err);
 
-    if (r < 0)
+    if (r == 0)
+        r = pipelines_check(settings->pipelines, &registry, &err);
+    if (r == 0)
+        r = visitors_init(&visitors, settings->allow_users, settings->allow_groups,
+                          &err);
+    visitors_done(&visitors);
+    if (r < 0) {
+        registry_done(&registry);
         return complain(&err, EXIT_USAGE);
+    }
     for (size_t i = 0; i < registry.n_refusals; i++)
         fprintf(stderr, "lighterd: refused the plugin %s: %s\n",
                 registry.refusals[i].path, registry.refusals[i].reason);
@@ -60,7 +70,9 @@ serve(struct settings *settings)
         return complain(&err, EXIT_FAILURE);
     r = daemon_init(&daemon, settings, &err);
     if (r != 0)
-        return complain(&err, r == LISTENER_TAKEN ? EXIT_TAKEN : EXIT_FAILURE);
+        return complain(&err, r == LISTENER_TAKEN            ? EXIT_TAKEN
+                              : err.code == LIGHTER_E_PARAMS ? EXIT_USAGE
+                                                             : EXIT_FAILURE);
     if (!settings->foreground && detach(&daemon, ready_fd, &err) < 0)
         return complain(&err, EXIT_FAILURE);
     if (!daemon_run(&daemon))

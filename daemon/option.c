@@ -373,3 +373,16 @@ option_parse(const struct option_context *context, const char *owner,
     *ret_options = options;
     return 0;
 }
+
+int
+option_check(const struct option_context *context, const char *owner,
+             const struct lighter_option *table, size_t options_size,
+             const msgpack_object *map, struct lighter_error *err)
+{
+    char *unused = msgpack_zone_malloc(context->zone, options_size + 1);
+    int r = unused ? refuse_unknown(owner, table, map, err) : fail_nomem(err);
+
+    for (const struct lighter_option *option = table; r >= 0 && option->name; option++)
+        r = parse_one(context, option, map, unused + option->offset, err);
+    return r < 0 ? error_wrap(err, r, "'%s'", owner) : 0;
+}

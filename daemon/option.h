@@ -27,6 +27,13 @@ int option_parse(const struct option_context *context, const char *owner,
                  const msgpack_object *map, void **ret_options,
                  struct lighter_error *err);
 
+/* Are the options of the map, of which some may be missing, such as the table has them?
+ * Return: as option_parse().
+ */
+int option_check(const struct option_context *context, const char *owner,
+                 const struct lighter_option *table, size_t options_size,
+                 const msgpack_object *map, struct lighter_error *err);
+
 /* Ends the stream `text` of open_memstream(), whose text is `*ret_text`, owned by the
  * caller all the time. Return: 0; -ENOMEM: not all of it is there.
  */

@@ -4,6 +4,7 @@
 
 #include "config.h"
 #include "daemon/control.h"
+#include "daemon/pipeline.h"
 #include "util/error.h"
 #include "util/utf8.h"
 #include "wire/params.h"
@@ -221,7 +222,10 @@ handle_open(struct session *session, struct message *message, struct reply *repl
         return lighter_fail(err, LIGHTER_E_LIMIT,
                             "this connection holds %d jobs; that is the limit",
                             SESSION_SEATS_MAX);
-    r = job_spec_init(&spec, &session->daemon->registry, message, err);
+    r = pipelines_resolve(session->daemon->settings->pipelines,
+                          &session->daemon->registry, message, err);
+    if (r == 0)
+        r = job_spec_init(&spec, &session->daemon->registry, message, err);
     if (r < 0)
         return r;
     r = add_seat(session, &spec, &seat, err);

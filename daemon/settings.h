@@ -13,6 +13,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct pipelines;
+
+/* Who said so. The later wins. */
+enum settings_origin { SETTINGS_DEFAULT, SETTINGS_FILE, SETTINGS_COMMAND_LINE };
+
+#define SETTINGS_MAX 64
+
 struct settings {
     char *socket;        /* path; NULL: the environment decides (wire/address.h) */
     char *plugin_dir;    /* directory of *.so */
@@ -35,6 +42,10 @@ struct settings {
     int64_t max_daemon_bytes; /* for all */
     int64_t max_memory_bytes; /* that one client shares; 0: none may */
     int64_t max_connections;
+
+    uint8_t
+        origins[SETTINGS_MAX]; /* an enum settings_origin each, as the table has them */
+    struct pipelines *pipelines; /* of the file alone; owned, NULL: none */
 
     bool foreground, check_config; /* command line only */
 
@@ -67,10 +78,18 @@ enum { SETTINGS_EXIT = 1 };
 int settings_parse(struct settings *settings, int argc, char **argv,
                    struct lighter_error *err);
 
-/* Read all of it again. Where something is wrong nothing changes.
- * Return: 0; -errno; -EINVAL, as settings_read() and settings_parse().
+/* Read what settings_parse() left out: the command line without its file. */
+int settings_read_arguments(struct settings *settings, int argc, char **argv,
+                            struct lighter_error *err);
+
+/* Read all of it again, as it was read for `settings`. *ret_fresh is to be applied, and
+ * then settings_done(). Return: 0; -errno; -EINVAL, as settings_parse().
  */
-int settings_reload(struct settings *settings, struct settings_change *ret_change,
-                    struct lighter_error *err);
+int settings_again(const struct settings *settings, struct settings *ret_fresh,
+                   struct lighter_error *err);
+
+/* Take over from `fresh` what can change while the daemon runs. */
+void settings_apply(struct settings *settings, struct settings *fresh,
+                    struct settings_change *ret_change);
 
 #endif

@@ -89,6 +89,8 @@ parse_writers(struct job_spec *spec, const struct registry *registry,
     const char *cwd;
     int r = parse_cwd(params, zone, &cwd, err);
 
+    if (job_spec_comes_back(spec) && params_find(params, "pipeline"))
+        return r; /* the job knows what that was when it began */
     if (r == 0)
         r = params_required(params_array(params, "writers", &array, err), "writers",
                             err);
@@ -166,6 +168,12 @@ parse(struct job_spec *spec, const struct registry *registry,
     if (r == 0)
         r = copy_request(spec, &message->frame, err);
     return r;
+}
+
+bool
+job_spec_comes_back(const struct job_spec *spec)
+{
+    return spec->resume && spec->id;
 }
 
 int

@@ -41,4 +41,9 @@ int job_spec_init(struct job_spec *spec, const struct registry *registry,
                   const struct message *message, struct lighter_error *err);
 void job_spec_done(struct job_spec *spec);
 
+/* Is it of a client that has opened this very job before? Its writers are the job's,
+ * whatever the configuration says by now.
+ */
+bool job_spec_comes_back(const struct job_spec *spec);
+
 #endif

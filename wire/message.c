@@ -5,6 +5,8 @@
 #include "util/utf8.h"
 #include "wire/check.h"
 
+#include <string.h>
+
 static int
 refuse(struct lighter_error *err, const char *expected)
 {
@@ -222,6 +224,20 @@ message_finish(struct message_out *out, struct frame *ret_frame,
     ret_frame->size = out->buffer.size;
     ret_frame->data = (uint8_t *)msgpack_sbuffer_release(&out->buffer);
     return 0;
+}
+
+int
+message_turn(struct message_out *out, struct message *ret_message,
+             struct lighter_error *err)
+{
+    struct frame frame;
+    int r = message_finish(out, &frame, err);
+
+    if (r < 0)
+        return r;
+    frame.size -= FRAME_HEAD_SIZE;
+    memmove(frame.data, frame.data + FRAME_HEAD_SIZE, frame.size);
+    return message_parse(ret_message, &frame, err); /* takes */
 }
 
 /* Words that were cut, and paths that are in no encoding, must not make a bad string.

@@ -55,6 +55,12 @@ void message_out_done(struct message_out *out);
 int message_finish(struct message_out *out, struct frame *ret_frame,
                    struct lighter_error *err);
 
+/* The same as its receiver would see it: message_done(). `out` is done.
+ * Return: as message_finish(), or as message_parse().
+ */
+int message_turn(struct message_out *out, struct message *ret_message,
+                 struct lighter_error *err);
+
 /* Packing, a key and its value at a time. `text` may be NULL: nil. Where it is not
  * UTF-8 its bad bytes become '?'.
  */

@@ -9,6 +9,7 @@
 #include "client/c/jsonwire.h"
 #include "util/error.h"
 #include "wire/address.h"
+#include "wire/json.h"
 #include "wire/params.h"
 
 #include <unistd.h>
@@ -207,7 +208,7 @@ pack_control(const char *method, const json_t *params, struct frame *ret_frame,
     struct message_out out;
 
     message_begin_request(&out, SESSION_CALL_ID, method);
-    jsonwire_pack(&out.packer, params);
+    json_pack_value(&out.packer, params);
     return message_finish(&out, ret_frame, err);
 }
 

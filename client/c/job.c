@@ -9,6 +9,7 @@
 #include "client/c/answer.h"
 #include "client/c/jsonwire.h"
 #include "util/error.h"
+#include "wire/json.h"
 #include "wire/params.h"
 
 #include <inttypes.h>
@@ -72,8 +73,12 @@ pack_params(msgpack_packer *packer, const struct lighter_job_spec *spec,
     pack_key_uint(packer, "rank", spec->rank);
     pack_key_uint(packer, "world_size", spec->world_size ? spec->world_size : 1);
     pack_key_text(packer, "cwd", cwd);
+    if (!writers) {
+        pack_key_text(packer, "pipeline", spec->pipeline);
+        return;
+    }
     pack_key(packer, "writers");
-    jsonwire_pack(packer, writers);
+    json_pack_value(packer, writers);
 }
 
 /* N_PARAMS keys and values; what is wrong with their sizes shows in the message. */
@@ -84,16 +89,21 @@ keep_params(struct client_job *job, const struct lighter_job_spec *spec,
     AUTO(free_bytes) char *here = NULL;
     msgpack_sbuffer buffer;
     msgpack_packer packer;
-    json_t *writers;
-    int r;
+    json_t *writers = NULL;
+    int r = 0;
 
-    if (!spec->job || !spec->writers_json)
+    if (!spec->job || (!spec->writers_json && !spec->pipeline))
         return lighter_fail(err, LIGHTER_E_PARAMS, "'%s' is missing",
                             spec->job ? "writers_json" : "job");
+    if (spec->writers_json && spec->pipeline)
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "'writers_json' and 'pipeline': one of them is NULL");
     here = spec->cwd ? NULL : getcwd(NULL, 0);
     if (!spec->cwd && !here)
         return lighter_fail_os(err, errno, "find the working directory");
-    r = jsonwire_parse(spec->writers_json, JSON_ARRAY, "writers_json", &writers, err);
+    if (spec->writers_json)
+        r = jsonwire_parse(spec->writers_json, JSON_ARRAY, "writers_json", &writers,
+                           err);
     if (r < 0)
         return r;
     msgpack_sbuffer_init(&buffer);

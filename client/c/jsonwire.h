@@ -17,9 +17,6 @@
 int jsonwire_parse(const char *text, json_type type, const char *what,
                    json_t **ret_json, struct lighter_error *err);
 
-/* Pack what was parsed. A key is packed as text. */
-void jsonwire_pack(msgpack_packer *packer, const json_t *json);
-
 /* The text of an object: keys sorted, one line. Text that is not UTF-8 gets U+FFFD for
  * each bad byte, numbers that JSON has no word for are null. *ret_text is owned.
  * Return: 0; -EPROTO for what JSON cannot say; -ENOMEM.

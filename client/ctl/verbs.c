@@ -7,10 +7,10 @@
 #define MAX_SLIPS 2 /* letters missing, added, wrong, or swapped with the next */
 #define NAME_MAX_SIZE 16
 
-const struct verb *const verbs[] = {
-    &verb_status,  &verb_jobs,   &verb_plugins,  &verb_ping,   &verb_finalize,
-    &verb_discard, &verb_freeze, &verb_unfreeze, &verb_reload, &verb_shutdown,
-    NULL};
+const struct verb *const verbs[] = {&verb_status, &verb_jobs,     &verb_plugins,
+                                    &verb_ping,   &verb_finalize, &verb_discard,
+                                    &verb_freeze, &verb_unfreeze, &verb_reload,
+                                    &verb_config, &verb_shutdown, NULL};
 
 const struct verb *
 verbs_find(const char *name)

@@ -13,8 +13,9 @@ struct verb {
     enum ctl_exit (*run)(const struct options *options);
 };
 
-extern const struct verb verb_discard, verb_finalize, verb_freeze, verb_jobs, verb_ping,
-    verb_plugins, verb_reload, verb_shutdown, verb_status, verb_unfreeze;
+extern const struct verb verb_config, verb_discard, verb_finalize, verb_freeze,
+    verb_jobs, verb_ping, verb_plugins, verb_reload, verb_shutdown, verb_status,
+    verb_unfreeze;
 
 /* All of them, in the order of the help; ends with NULL. */
 extern const struct verb *const verbs[];

@@ -168,9 +168,12 @@ struct lighter_job_spec {
     const char *cwd;          /* that relative paths start from. NULL: getcwd() */
     const char *writers_json; /* the outputs, a JSON array of {"type": ..., "options":
                                  {...}}; `lighterctl plugins csv` shows the options.
-                                 Required */
+                                 Required, or `pipeline` */
     bool resume;              /* go on where an earlier process was interrupted, if one
                                  was; else begin anew */
+    const char *pipeline;     /* instead of writers: those that the daemon's
+                                 configuration has under this name; relative paths in it
+                                 start from cwd */
 };
 
 /* A job as this connection sees it. Plain data. */

@@ -34,6 +34,7 @@ unit_tests = \
 	tests/unit/test_params \
 	tests/unit/test_path \
 	tests/unit/test_peer \
+	tests/unit/test_pipeline \
 	tests/unit/test_receive \
 	tests/unit/test_recovery \
 	tests/unit/test_registry \
@@ -84,6 +85,8 @@ tests_unit_test_path_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_path_LDADD = libunit.la
 tests_unit_test_peer_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_peer_LDADD = libunit.la
+tests_unit_test_pipeline_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_pipeline_LDADD = libunit.la
 tests_unit_test_receive_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_receive_LDADD = libunit.la
 tests_unit_test_recovery_SOURCES = tests/unit/test_recovery.c $(job_clients) $(job_surgery)

@@ -1,5 +1,6 @@
 /* test_settings.c - daemon/settings.c: defaults, a file, the command line. */
-#include "daemon/settings.h"
+#include "daemon/pipeline.h"
+#include "daemon/settings_table.h"
 
 #include "tests/unit/unit.h"
 
@@ -134,11 +135,16 @@ END_TEST
 
 START_TEST(values_of_the_wrong_type_are_refused)
 {
-    expect_refused("{\"threads\": \"3\"}", ":1: 'threads' expects a whole number");
-    expect_refused("{\"threads\": 3.0}", ":1: 'threads' expects a whole number");
-    expect_refused("{\"threads\": null}", ":1: 'threads' expects a whole number");
+    expect_refused("{\"threads\": \"3\"}",
+                   ":1: 'threads' expects a whole number, got a string");
+    expect_refused(
+        "{\"threads\": 3.0}",
+        ":1: 'threads' expects a whole number, got a number with a fraction");
+    expect_refused("{\"threads\": null}",
+                   ":1: 'threads' expects a whole number, got null");
     expect_refused("{\"socket\": 3}", ":1: 'socket' expects a string");
-    expect_refused("{\"socket\": [\"threads\"]}", ":1: 'socket' expects a string");
+    expect_refused("{\"socket\": [\"threads\"]}",
+                   ":1: 'socket' expects a string, got an array");
     expect_refused("{\"socket\": \"\"}", ":1: 'socket' is empty");
     expect_refused("{\"log_level\": \"loud\"}",
                    ":1: 'log_level' expects error, warning, info or debug, got 'loud'");
@@ -215,6 +221,18 @@ START_TEST(the_command_line_wins_wherever_the_file_is_named)
 }
 END_TEST
 
+START_TEST(roots_and_users_of_a_file_are_kept)
+{
+    ck_assert_int_eq(read_text("{\"output_roots\": \"/data\", \"allow_users\": \"ann\","
+                               " \"allow_groups\": \"lab\"}"),
+                     0);
+    ck_assert_int_eq(PARSE("--config", path), 0);
+    ck_assert_str_eq(settings.output_roots, "/data");
+    ck_assert_str_eq(settings.allow_users, "ann");
+    ck_assert_str_eq(settings.allow_groups, "lab");
+}
+END_TEST
+
 START_TEST(a_file_that_was_named_must_be_there)
 {
     ck_assert_int_eq(PARSE("--config", "/nowhere/l.json"), -ENOENT);
@@ -285,6 +303,20 @@ write_config(const char *text)
     fclose(file);
 }
 
+/* As daemon_reload() does. */
+static int
+reload(struct settings_change *ret_change)
+{
+    struct settings fresh;
+    int r = settings_again(&settings, &fresh, &err);
+
+    if (r < 0)
+        return r;
+    settings_apply(&settings, &fresh, ret_change);
+    settings_done(&fresh);
+    return 0;
+}
+
 START_TEST(a_reload_takes_over_what_can_change)
 {
     char *argv[] = {"lighterd", "--config", path, "--max-connections", "7", NULL};
@@ -294,7 +326,7 @@ START_TEST(a_reload_takes_over_what_can_change)
     ck_assert_int_eq(parse(argv), 0);
     write_config("{\"drain\": 6, \"threads\": 4, \"log_level\": \"debug\","
                  " \"max_connections\": 9}");
-    ck_assert_int_eq(settings_reload(&settings, &change, &err), 0);
+    ck_assert_int_eq(reload(&change), 0);
     ck_assert_str_eq(change.applied, "log_level, drain");
     ck_assert_str_eq(change.kept, "threads");
     ck_assert_int_eq(settings.drain_s, 6);
@@ -312,11 +344,11 @@ START_TEST(a_reload_of_something_wrong_changes_nothing)
     write_config("{\"drain\": 5}");
     ck_assert_int_eq(parse(argv), 0);
     write_config("{\"drain\": 6, \"threads\": -1}");
-    ck_assert_int_eq(settings_reload(&settings, &change, &err), -EINVAL);
+    ck_assert_int_eq(reload(&change), -EINVAL);
     ck_assert_ptr_nonnull(strstr(err.message, "'threads'"));
     ck_assert_int_eq(settings.drain_s, 5);
     ck_assert_int_eq(unlink(path), 0);
-    ck_assert_int_eq(settings_reload(&settings, &change, &err), -ENOENT);
+    ck_assert_int_eq(reload(&change), -ENOENT);
     ck_assert_int_eq(settings.drain_s, 5);
 }
 END_TEST
@@ -331,8 +363,57 @@ START_TEST(a_reload_finds_its_file_from_another_directory)
     ck_assert_int_eq(parse(argv), 0);
     ck_assert_int_eq(chdir("/"), 0);
     write_config("{\"drain\": 6}");
-    ck_assert_int_eq(settings_reload(&settings, &change, &err), 0);
+    ck_assert_int_eq(reload(&change), 0);
     ck_assert_int_eq(settings.drain_s, 6);
+}
+END_TEST
+
+START_TEST(a_reload_takes_over_pipelines_and_defaults)
+{
+    char *argv[] = {"lighterd", "--config", path, NULL};
+    struct settings_change change;
+
+    write_config("{}");
+    ck_assert_int_eq(parse(argv), 0);
+    ck_assert_ptr_null(settings.pipelines);
+    write_config("{\"pipelines\": {\"p\": {\"writers\": [{\"type\": \"csv\"}]}}}");
+    ck_assert_int_eq(reload(&change), 0);
+    ck_assert_str_eq(change.applied, "pipelines");
+    ck_assert_ptr_nonnull(settings.pipelines);
+    write_config("{\"defaults\": {\"csv\": {\"keys\": [\"x\"]}}, \"drain\": 1}");
+    ck_assert_int_eq(reload(&change), 0);
+    ck_assert_str_eq(change.applied, "drain, pipelines, defaults");
+    ck_assert_int_eq(reload(&change), 0);
+    ck_assert_str_eq(change.applied, "");
+}
+END_TEST
+
+/* ---- who said so ---------------------------------------------------------------- */
+
+static enum settings_origin
+origin_of(const char *key)
+{
+    for (size_t i = 0; i < n_settings; i++)
+        if (strcmp(settings_table[i].key, key) == 0)
+            return settings.origins[i];
+    ck_abort_msg("there is no setting '%s'", key);
+}
+
+START_TEST(a_setting_knows_who_has_set_it_last)
+{
+    char *argv[] = {"lighterd", "--threads", "5", "--config", path, NULL};
+    struct settings_change change;
+
+    write_config("{\"threads\": 3, \"drain\": 30}");
+    ck_assert_int_eq(parse(argv), 0);
+    ck_assert_int_eq(origin_of("threads"), SETTINGS_COMMAND_LINE);
+    ck_assert_int_eq(origin_of("drain"), SETTINGS_FILE); /* though it is the default */
+    ck_assert_int_eq(origin_of("sync_bytes"), SETTINGS_DEFAULT);
+    write_config("{\"sync_bytes\": 7, \"state_dir\": \"/elsewhere\"}");
+    ck_assert_int_eq(reload(&change), 0);
+    ck_assert_int_eq(origin_of("drain"), SETTINGS_DEFAULT);
+    ck_assert_int_eq(origin_of("sync_bytes"), SETTINGS_FILE);
+    ck_assert_int_eq(origin_of("state_dir"), SETTINGS_DEFAULT); /* it has not changed */
 }
 END_TEST
 
@@ -357,6 +438,7 @@ main(void)
     tcase_add_checked_fixture(line, begin, end);
     tcase_add_test(line, every_setting_is_an_option);
     tcase_add_test(line, the_command_line_wins_wherever_the_file_is_named);
+    tcase_add_test(line, roots_and_users_of_a_file_are_kept);
     tcase_add_test(line, a_file_that_was_named_must_be_there);
     tcase_add_test(line, a_file_that_was_named_is_checked);
     tcase_add_test(line, wrong_usage_is_refused);
@@ -366,5 +448,7 @@ main(void)
     tcase_add_test(again, a_reload_takes_over_what_can_change);
     tcase_add_test(again, a_reload_of_something_wrong_changes_nothing);
     tcase_add_test(again, a_reload_finds_its_file_from_another_directory);
+    tcase_add_test(again, a_setting_knows_who_has_set_it_last);
+    tcase_add_test(again, a_reload_takes_over_pipelines_and_defaults);
     return unit_main(suite);
 }

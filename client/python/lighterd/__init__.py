@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 from .errors import ConnectionError, Error, LimitError, ProtocolError, StateError
 from .job import Job
+from .progress import Progress
 from .registry import writer_registry
 from .run import run
 from .writers import Writer, csv, file
@@ -19,6 +20,7 @@ __all__ = [
     "Error",
     "Job",
     "LimitError",
+    "Progress",
     "ProtocolError",
     "StateError",
     "Writer",

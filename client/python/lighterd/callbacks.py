@@ -105,6 +105,8 @@ class BaseWriter(_Callback):
         if not outputs:
             return
         self.write(outputs, batch, batch_idx, dataloader_idx)
+        if self._output is not None:
+            self._output.show(trainer)
         # The trainer would keep every prediction until the epoch ends.
         loop = getattr(trainer, "predict_loop", None)
         for kept in getattr(loop, "_predictions", ()):
@@ -237,6 +239,40 @@ class FileWriter(BaseWriter):
             return self.writer_fn, {}
         options = dict(self.writer_fn)
         return options.pop("name", None), options
+
+
+class PipelineWriter(BaseWriter):
+    """Save predictions as a pipeline of the daemon's configuration says.
+
+    Args:
+        pipeline: Its name; `lighterctl config show` lists them.
+        directory: From where relative paths in it start.
+        job: What the job is called; after directory and pipeline where it is not told.
+        socket: The daemon's socket; see `lighterd.address`.
+        resume: Go on where an earlier run was interrupted, if one was.
+    """
+
+    def __init__(
+        self,
+        pipeline: str,
+        directory: PathLike = ".",
+        *,
+        job: Optional[str] = None,
+        socket: Optional[PathLike] = None,
+        resume: bool = False,
+    ) -> None:
+        super().__init__(directory, job=job, socket=socket, resume=resume)
+        self.pipeline = pipeline
+
+    def _directory(self) -> Path:
+        return self.path
+
+    def _connect(self, trainer: Any) -> session.Member:
+        shared = session.of(
+            *(trainer, self.job, self.socket, self.pipeline, self.path)
+        )
+        shared.resume |= self.resume
+        return shared.join_pipeline()
 
 
 class Freezer(_Callback):

@@ -51,6 +51,9 @@ PROTOCOL = 1
 POLL_SECONDS = 0.05
 POLL_REQUESTS = 16
 
+# How often who waits for an answer may do something else meanwhile.
+TICK_MS = 200
+
 # Say once that lighterd cannot keep up: after so many seconds of waiting, where they are
 # such a part of the time since the first of them.
 SLOW_SECONDS = 2.0
@@ -134,12 +137,19 @@ class Connection:
         self._memory_room = hello.get("max_memory_bytes", 0) // PAGE * PAGE
         self.encoders: List[str] = hello["encoders"]
 
-    def call(self, method: str, params: Dict[str, Any], **more: Any) -> Any:
+    def call(
+        self,
+        method: str,
+        params: Dict[str, Any],
+        *,
+        meanwhile: Optional[Callable[[], None]] = None,
+        **more: Any,
+    ) -> Any:
         """Send a request and wait for its result, or raise its error."""
         answer: List[Any] = []
         self.post(method, params, on_answer=lambda *both: answer.extend(both), **more)
         while not answer:
-            self._receive(wait=True)
+            self._wait(meanwhile)
         error, result = answer
         if error is not None:
             raise from_answer(error)
@@ -151,10 +161,12 @@ class Connection:
         self._jobs[opened["handle"]] = _OpenJob(params, opened["id"])
         return opened
 
-    def leave(self, handle: int, method: str, params: Dict[str, Any]) -> Any:
+    def leave(
+        self, handle: int, method: str, params: Dict[str, Any], **more: Any
+    ) -> Any:
         """The last request for a job: `end` or `abort`."""
         try:
-            return self.call(method, {"job": handle, **params}, handle=handle)
+            return self.call(method, {"job": handle, **params}, handle=handle, **more)
         finally:
             self._jobs.pop(handle, None)
 
@@ -218,10 +230,18 @@ class Connection:
             self._next_poll = now + POLL_SECONDS
             self._receive(wait=False)
 
-    def flush(self) -> None:
-        """Wait until every request has its answer."""
+    @property
+    def waiting_bytes(self) -> int:
+        """Of requests without an answer, and their tensors in memory."""
+        return self._bytes_on_way
+
+    def flush(self, meanwhile: Optional[Callable[[], None]] = None) -> None:
+        """Wait until every request has its answer.
+
+        `meanwhile` is called from time to time.
+        """
         while self._requests:
-            self._receive(wait=True)
+            self._wait(meanwhile)
 
     def take_changed(self, handle: int) -> bool:
         """Whether the daemon has said, since the last look, that this job changed."""
@@ -243,6 +263,16 @@ class Connection:
             raise StateError(f"this connection belongs to process {self._pid}")
         if self._failure is not None:
             raise self._failure
+
+    def _wait(self, meanwhile: Optional[Callable[[], None]]) -> None:
+        """For some bytes of answers, or until `meanwhile` was called."""
+        if meanwhile is None:
+            self._receive(wait=True)
+            return
+        self._check()
+        self._poll(select.POLLIN, TICK_MS)
+        self._receive(wait=False)
+        meanwhile()
 
     def _wait_for_bytes(self, size: int) -> None:
         since = monotonic()
@@ -489,7 +519,7 @@ class Connection:
         self.close()
         raise failure
 
-    def _poll(self, events: int) -> None:
+    def _poll(self, events: int, timeout_ms: Optional[int] = None) -> None:
         poll = select.poll()
         poll.register(self._socket, events)
-        poll.poll()
+        poll.poll(timeout_ms)

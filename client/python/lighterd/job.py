@@ -13,11 +13,13 @@ import os
 from collections import deque
 from contextlib import suppress
 from functools import partial
-from typing import Any, Deque, Dict, List, Optional, Sequence
+from typing import Any, Callable, Deque, Dict, List, Optional, Sequence
 
+from .address import PathLike
 from .connection import Connection
 from .errors import Error, StateError, from_answer
-from .writers import Outputs, Writer
+from .progress import Drain, Progress
+from .writers import Outputs, Writer, of_pipeline
 
 logger = logging.getLogger("lighterd")
 
@@ -29,23 +31,28 @@ class Job:
 
     With `resume` it goes on where an earlier process was interrupted, if one was:
     `committed_batches` of this rank, with `committed_samples`, are written already.
+
+    A `pipeline` takes the place of `writers`: the daemon's configuration says what is
+    written. Relative paths start from `directory`, else from where this process is.
     """
 
     def __init__(
         self,
         connection: Connection,
-        writers: Sequence[Writer],
+        writers: Sequence[Writer] = (),
         *,
+        pipeline: Optional[str] = None,
+        directory: PathLike = ".",
         name: Optional[str] = None,
         stage: str = "predict",
         rank: int = 0,
         world_size: int = 1,
         resume: bool = False,
     ) -> None:
-        self.name = name or _name_after(writers[0].path)
+        cwd = os.path.abspath(directory)
+        first = os.path.join(cwd, writers[0].path if pipeline is None else pipeline)
+        self.name = name or _name_after(first)
         self._connection = connection
-        self._writers = tuple(writers)
-        self._keys = list(dict.fromkeys(key for each in writers for key in each.keys))
         self._errors: Deque[Exception] = deque()
         opened = connection.open(
             {
@@ -53,12 +60,18 @@ class Job:
                 "stage": stage,
                 "rank": rank,
                 "world_size": world_size,
-                "cwd": os.getcwd(),
-                "writers": [{"type": w.type, "options": w.options} for w in writers],
+                "cwd": cwd,
+                **_described(writers, pipeline),
                 "resume": resume,
             }
         )
+        known = writers if pipeline is None else of_pipeline(opened["writers"])
+        self._writers = tuple(known or ())
+        self._keys = list(dict.fromkeys(k for w in self._writers for k in w.keys))
+        self._takes_all = known is None
         self._handle: Optional[int] = opened["handle"]
+        self._rank = rank
+        self._n_waiting = 0  # batches without an answer
         self._seq = 0  # of the last batch
         self.committed_batches: int = opened["seq"]
         self.committed_samples: int = opened["samples"]
@@ -79,11 +92,15 @@ class Job:
         `batch_idx` counts by itself where it is not told. One of `committed_batches`
         is not written again.
         """
-        for writer in self._writers:
-            writer.check(outputs)
+        self.check(outputs)
         if batch_idx is None:
             batch_idx = self._seq
         self.hand_over(outputs, batch_idx, dataloader_idx)
+
+    def check(self, outputs: Outputs) -> None:
+        """Raises where a batch cannot be right for one of the writers."""
+        for writer in self._writers:
+            writer.check(outputs)
 
     def hand_over(self, outputs: Outputs, batch_idx: int, dataloader_idx: int) -> None:
         """`write` without the checks: of `outputs` go the keys that writers need."""
@@ -101,12 +118,18 @@ class Job:
                 "batch_idx": batch_idx,
                 "dataloader_idx": dataloader_idx,
             },
-            {key: outputs[key] for key in self._keys if key in outputs},
+            self._needed(outputs),
             on_answer=partial(self._answered, batch_idx),
             handle=self._handle,
             seq=self._seq + 1,
         )
         self._seq += 1
+        self._n_waiting += 1
+
+    def _needed(self, outputs: Outputs) -> Outputs:
+        if self._takes_all:
+            return outputs
+        return {key: outputs[key] for key in self._keys if key in outputs}
 
     def skip(self) -> bool:
         """Whether the next batch is written already; it is passed over then.
@@ -138,17 +161,35 @@ class Job:
         """
         return self._connection.blocked_seconds
 
+    def progress(self) -> Progress:
+        """How far writing lags behind: batches and bytes that are handed over and not
+        written yet. Costs nothing: answers are read by `write`, every 50 ms or so.
+        """
+        return Progress(
+            handed_over=self._seq,
+            written=self._seq - self._n_waiting,
+            waiting_bytes=self._connection.waiting_bytes,
+            blocked_seconds=self.blocked_seconds,
+        )
+
     def end(self, wait: bool = True) -> List[str]:
         """No more batches. With `wait`, returns the paths once they are published.
 
         Raises the error of a batch that could not be written; the job is then still
-        open, to be aborted. Does nothing where the job is over.
+        open, to be aborted. Does nothing where the job is over. Where it takes longer
+        than a second, rank 0 shows how far it is.
         """
         if self._handle is None:
             return []
-        self._connection.flush()
+        if self._rank != 0:
+            return self._end(wait, None)
+        with Drain(self.name, self.progress) as update:
+            return self._end(wait, update)
+
+    def _end(self, wait: bool, meanwhile: Optional[Callable[[], None]]) -> List[str]:
+        self._connection.flush(meanwhile)
         self._raise_earlier()
-        return self._leave("end", {"wait": wait}).get("paths", [])
+        return self._leave("end", {"wait": wait}, meanwhile=meanwhile).get("paths", [])
 
     def abort(self, reason: str = "") -> None:
         """The process failed: publish nothing. Does nothing where the job is over."""
@@ -158,17 +199,27 @@ class Job:
             with suppress(Error):
                 self._leave("abort", {"reason": reason})
 
-    def _leave(self, method: str, params: Dict[str, Any]) -> Dict[str, Any]:
+    def _leave(
+        self, method: str, params: Dict[str, Any], **more: Any
+    ) -> Dict[str, Any]:
         handle, self._handle = self._handle, None  # gone, whatever the answer
-        return self._connection.leave(handle, method, params)
+        return self._connection.leave(handle, method, params, **more)
 
     def _answered(self, batch_idx: int, error: Optional[dict], _: Any) -> None:
+        self._n_waiting -= 1
         if error is not None:
             self._errors.append(from_answer(error, f"batch {batch_idx}: "))
 
     def _raise_earlier(self) -> None:
         if self._errors:
             raise self._errors.popleft()
+
+
+def _described(writers: Sequence[Writer], pipeline: Optional[str]) -> Dict[str, Any]:
+    """What `open` says of what is written."""
+    if pipeline is not None:
+        return {"pipeline": pipeline}
+    return {"writers": [{"type": w.type, "options": w.options} for w in writers]}
 
 
 def _name_after(path: str) -> str:

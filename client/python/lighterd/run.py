@@ -19,6 +19,8 @@ from .writers import Writer
 @contextmanager
 def run(
     *writers: Writer,
+    pipeline: Optional[str] = None,
+    directory: PathLike = ".",
     rank: Optional[int] = None,
     world_size: Optional[int] = None,
     job: Optional[str] = None,
@@ -35,13 +37,18 @@ def run(
     Leaving the block waits until all ranks have ended and the outputs are published;
     leaving it by an exception publishes nothing and keeps what was written aside.
 
+    Instead of writers it takes the name of a `pipeline` of the daemon's configuration,
+    `lighterd.json(5)`; relative paths in that, and of writers, start from `directory`.
+
     `rank` and `world_size` are torchrun's where they are not told, `job` is named after
     the first writer's path, `socket` is the daemon's (see `lighterd.address`). With
     `resume` the job goes on where an earlier process was interrupted, if one was: the
     batches that it had written are not written again (see `Job.skip`).
     """
-    if not writers:
-        raise ValueError("run needs at least one writer")
+    if not writers and pipeline is None:
+        raise ValueError("run needs at least one writer, or a pipeline")
+    if writers and pipeline is not None:
+        raise ValueError("run takes writers or a pipeline, not both")
     if rank is None:
         rank = int(os.environ.get("RANK", 0))
     if world_size is None:
@@ -50,6 +57,8 @@ def run(
         out = Job(
             connection,
             writers,
+            pipeline=pipeline,
+            directory=directory,
             name=job,
             stage=stage,
             rank=rank,

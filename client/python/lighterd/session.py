@@ -13,17 +13,25 @@ from typing import Any, Hashable, List, Optional, Set
 from .address import PathLike
 from .job import Job
 from .launch import connect
+from .progress import Bar
 from .writers import Outputs, Writer
 
 ATTRIBUTE = "_lighterd_sessions"
 
 
-def of(trainer: Any, job: Optional[str], socket: Optional[PathLike]) -> Session:
-    """The session of those callbacks of this trainer that name this job and socket."""
+def of(
+    trainer: Any,
+    job: Optional[str],
+    socket: Optional[PathLike],
+    pipeline: Optional[str] = None,
+    directory: PathLike = ".",
+) -> Session:
+    """The session of those callbacks of this trainer that name all of this."""
     sessions = vars(trainer).setdefault(ATTRIBUTE, {})
-    if (job, socket) not in sessions:
-        sessions[job, socket] = Session(trainer, job, socket)
-    return sessions[job, socket]
+    key = (job, socket, pipeline, directory)
+    if key not in sessions:
+        sessions[key] = Session(trainer, *key)
+    return sessions[key]
 
 
 def close_all(trainer: Any, reason: str) -> None:
@@ -34,22 +42,34 @@ def close_all(trainer: Any, reason: str) -> None:
 
 class Session:
     def __init__(
-        self, trainer: Any, job: Optional[str], socket: Optional[PathLike]
+        self,
+        trainer: Any,
+        job: Optional[str],
+        socket: Optional[PathLike],
+        pipeline: Optional[str],
+        directory: PathLike,
     ) -> None:
         self._connection = connect(socket)
         self._name = job
+        self._pipeline = pipeline
+        self._directory = directory
         self._rank = trainer.global_rank
         self._world_size = trainer.world_size
         self._writers: List[Writer] = []
         self._job: Optional[Job] = None
         self._event: Hashable = None
         self._seen_by: Set[int] = set()
+        self._bar = Bar()
         self.resume = False  # one of the callbacks wants it
         self.encoders = self._connection.encoders
 
     def join(self, writer: Writer) -> Member:
         self._writers.append(writer)
         return Member(self, writer, len(self._writers))
+
+    def join_pipeline(self) -> Member:
+        """The daemon's configuration says what is written, and what that needs."""
+        return Member(self, Writer("", "", [], {}), 1)
 
     def begin(self) -> None:
         """Open the job: from here on the other ranks are told if this one fails.
@@ -60,6 +80,8 @@ class Session:
             self._job = Job(
                 self._connection,
                 self._writers,
+                pipeline=self._pipeline,
+                directory=self._directory,
                 name=self._name,
                 rank=self._rank,
                 world_size=self._world_size,
@@ -71,7 +93,14 @@ class Session:
     ) -> None:
         if self._is_first(who, (batch_idx, dataloader_idx)):
             self.begin()
+            if self._pipeline is not None:  # nobody has looked at them yet
+                self._job.check(outputs)
             self._job.hand_over(outputs, batch_idx, dataloader_idx)
+
+    def show(self, trainer: Any) -> None:
+        """How far writing lags behind, in the trainer's progress bar."""
+        if self._job is not None:
+            self._bar.show(trainer, self._job.progress)
 
     def end(self, who: int) -> None:
         """End the epoch and wait for its outputs: empty ones, if there was no batch."""
@@ -111,6 +140,9 @@ class Member:
     def write(self, outputs: Outputs, batch_idx: int, dataloader_idx: int) -> None:
         self._writer.check(outputs)
         self._session.write(self._who, outputs, batch_idx, dataloader_idx)
+
+    def show(self, trainer: Any) -> None:
+        self._session.show(trainer)
 
     def end(self) -> None:
         self._session.end(self._who)

@@ -74,6 +74,23 @@ def file(
     return Writer("file", directory, keys, options, check)
 
 
+def of_pipeline(described: Sequence[Mapping[str, Any]]) -> Optional[List[Writer]]:
+    """What the daemon says that a pipeline is; None where we do not know a type of it,
+    and with it not the keys that it needs.
+    """
+    found = []
+    for each in described:
+        options = each["options"]
+        if each["type"] == "csv":
+            found.append(csv(options["path"], options["keys"]))
+        elif each["type"] == "file":
+            names = ("directory", "value_key", "writer_fn", "name_key")
+            found.append(file(*(options.get(name) for name in names)))
+        else:
+            return None
+    return found
+
+
 def _check_csv(keys: List[str], outputs: Outputs) -> None:
     if native.are_columns(outputs, keys):
         return
