@@ -65,6 +65,7 @@ stream_past_refuse(struct stream_past *past, uint64_t first, uint64_t last,
         return -ENOMEM;
     refusals[past->n_refusals++] = (struct refusal){first, last, *error};
     past->refusals = refusals;
+    past->n_refused += last - first + 1;
     return 0;
 }
 
@@ -424,8 +425,14 @@ finish_batch(struct stream *stream, int r, const struct lighter_error *error)
                                  n_bytes);
     } else if (stream_past_refuse(&stream->past, stream->seq, stream->seq, error) < 0) {
         abort(); /* the next daemon has it from the journal */
+    } else {
+        stream->setup.on_refused(stream->setup.data, stream, error);
     }
+    stream->setup.on_done(stream->setup.data,
+                          uv_now(stream->setup.loop) - task->came_at);
     STAILQ_REMOVE_HEAD(&stream->tasks, link);
+    stream->n_waiting--;
+    stream->bytes_waiting -= task->batch->charge;
     batch_done(task->batch, r, error, type_of(stream)->name);
     free(task);
     stream->busy = false;
@@ -540,7 +547,10 @@ stream_push(struct stream *stream, struct batch *batch, struct lighter_error *er
     if (!task)
         return fail_nomem(err);
     task->batch = batch;
+    task->came_at = uv_now(stream->setup.loop);
     STAILQ_INSERT_TAIL(&stream->tasks, task, link);
+    stream->n_waiting++;
+    stream->bytes_waiting += batch->charge;
     next(stream);
     return 0;
 }

@@ -151,6 +151,28 @@ show_flag(const json_t *value)
     return formatted("%s", json_is_true(value) ? "yes" : "no");
 }
 
+char *
+show_rate(const json_t *value)
+{
+    double rate = json_number_value(value);
+
+    if (!json_is_number(value) || rate <= 0)
+        return show_text(json_is_number(value) ? NULL : value);
+    return rate < 9.95 ? formatted("%.1f/s", rate) : formatted("%.0f/s", rate);
+}
+
+char *
+show_byte_rate(const json_t *value)
+{
+    AUTO(free_bytes) char *size = NULL;
+    double rate = json_number_value(value);
+
+    if (!json_is_number(value) || rate <= 0 || rate >= 1e18)
+        return show_text(json_is_number(value) ? NULL : value);
+    size = format_size((uint64_t)rate);
+    return formatted("%s/s", size);
+}
+
 /* ---- tables and blocks --------------------------------------------------------- */
 
 static const json_t *

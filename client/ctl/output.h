@@ -32,9 +32,11 @@ struct field {
 
 /* The value as it is; "-" where there is none. */
 char *show_text(const json_t *value);
-char *show_size(const json_t *value);     /* bytes: "12.5 MiB" */
-char *show_duration(const json_t *value); /* seconds: "3 min 20 s" */
-char *show_flag(const json_t *value);     /* bool: "yes", "no" */
+char *show_size(const json_t *value);      /* bytes: "12.5 MiB" */
+char *show_duration(const json_t *value);  /* seconds: "3 min 20 s" */
+char *show_flag(const json_t *value);      /* bool: "yes", "no" */
+char *show_rate(const json_t *value);      /* a second: "1250/s"; "-" for none */
+char *show_byte_rate(const json_t *value); /* bytes a second: "12.5 MiB/s" */
 
 /* Titles, then the rows; columns are two blanks apart. `rows` is an array. */
 void output_table(FILE *file, const struct field *fields, const json_t *rows);

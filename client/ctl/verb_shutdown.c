@@ -138,5 +138,5 @@ run(const struct options *options)
 const struct verb verb_shutdown = {.name = "shutdown",
                                    .summary = "end the daemon, and wait until it has",
                                    .help = help,
-                                   .takes_timeout = true,
+                                   .takes = TAKES_TIMEOUT,
                                    .run = run};

@@ -48,6 +48,9 @@ static char *wrong[][MAX_WORDS] = {
     {"lighterctl", "shutdown", "--timeout", "1.5"},
     {"lighterctl", "shutdown", "--timeout", ""},
     {"lighterctl", "shutdown", "--timeout", "99999999999999999999"},
+    {"lighterctl", "tail", "-n", "ten"},
+    {"lighterctl", "tail", "-n", "1000001"},
+    {"lighterctl", "show", "--stage", "Test"},
 };
 
 START_TEST(a_command_line_that_makes_no_sense_is_refused)
@@ -55,6 +58,20 @@ START_TEST(a_command_line_that_makes_no_sense_is_refused)
     struct options options;
 
     ck_assert_int_eq(parse(wrong[_i], &options), CTL_USAGE);
+}
+END_TEST
+
+START_TEST(a_verb_is_given_only_the_options_that_it_takes)
+{
+    char *words[] = {"lighterctl", "watch", "j", "--wait", "--stage=test", NULL};
+    struct options options;
+
+    ck_assert_int_eq(parse(words, &options), CTL_DONE);
+
+    ck_assert_int_eq(options_check(&options, "watch", TAKES_STAGE | TAKES_WAIT),
+                     CTL_DONE);
+    ck_assert_int_eq(options_check(&options, "show", TAKES_STAGE), CTL_USAGE);
+    ck_assert_int_eq(options_check(&options, "ping", 0), CTL_USAGE);
 }
 END_TEST
 
@@ -102,6 +119,7 @@ main(void)
     tcase_add_test(tcase, options_stand_before_or_after_the_verb);
     tcase_add_loop_test(tcase, a_command_line_that_makes_no_sense_is_refused, 0,
                         (int)(sizeof wrong / sizeof *wrong));
+    tcase_add_test(tcase, a_verb_is_given_only_the_options_that_it_takes);
     tcase_add_test(tcase, the_verb_that_was_meant_is_found);
     tcase_add_test(tcase, every_verb_is_found_and_has_help);
     return unit_main(suite);

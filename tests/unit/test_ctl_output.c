@@ -48,6 +48,21 @@ START_TEST(durations_are_short)
 }
 END_TEST
 
+START_TEST(rates_are_short)
+{
+    json_t *slow = json_real(0.25), *fast = json_real(1250.4), *none = json_real(0);
+
+    assert_text(show_rate(slow), "0.2/s");
+    assert_text(show_rate(fast), "1250/s");
+    assert_text(show_byte_rate(fast), "1.2 KiB/s");
+    assert_text(show_rate(none), "-");
+    assert_text(show_byte_rate(NULL), "-");
+    json_decref(slow);
+    json_decref(fast);
+    json_decref(none);
+}
+END_TEST
+
 static const struct field fields[] = {{"NAME", "name", show_text, FIELD_LEFT},
                                       {"BYTES", "bytes", show_size, FIELD_RIGHT},
                                       {"ok", "ok", show_flag, FIELD_LEFT},
@@ -134,6 +149,7 @@ main(void)
     tcase_add_test(tcase, text_that_a_terminal_could_obey_is_shown_as_numbers);
     tcase_add_test(tcase, sizes_are_short);
     tcase_add_test(tcase, durations_are_short);
+    tcase_add_test(tcase, rates_are_short);
     tcase_add_test(tcase, columns_are_aligned_and_lines_end_in_no_blanks);
     tcase_add_test(tcase, values_of_other_types_are_shown_and_not_trusted);
     tcase_add_test(tcase, a_block_has_a_line_for_each_field);

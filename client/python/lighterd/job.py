@@ -29,6 +29,7 @@ class Job:
 
     With `resume` it goes on where an earlier process was interrupted, if one was:
     `committed_batches` of this rank, with `committed_samples`, are written already.
+    `total`: how many batches this rank will hand over, for who watches its progress.
     """
 
     def __init__(
@@ -41,23 +42,26 @@ class Job:
         rank: int = 0,
         world_size: int = 1,
         resume: bool = False,
+        total: Optional[int] = None,
     ) -> None:
         self.name = name or _name_after(writers[0].path)
         self._connection = connection
         self._writers = tuple(writers)
         self._keys = list(dict.fromkeys(key for each in writers for key in each.keys))
         self._errors: Deque[Exception] = deque()
-        opened = connection.open(
-            {
-                "job": self.name,
-                "stage": stage,
-                "rank": rank,
-                "world_size": world_size,
-                "cwd": os.getcwd(),
-                "writers": [{"type": w.type, "options": w.options} for w in writers],
-                "resume": resume,
-            }
-        )
+        params = {
+            "job": self.name,
+            "stage": stage,
+            "rank": rank,
+            "world_size": world_size,
+            "cwd": os.getcwd(),
+            "writers": [{"type": w.type, "options": w.options} for w in writers],
+            "resume": resume,
+        }
+        if total:
+            params["total"] = total
+        self._blocked_before = self._blocked_told = connection.blocked_seconds
+        opened = connection.open(params)
         self._handle: Optional[int] = opened["handle"]
         self._seq = 0  # of the last batch
         self.committed_batches: int = opened["seq"]
@@ -93,14 +97,17 @@ class Job:
             return
         self._connection.poll()
         self._raise_earlier()
+        params = {
+            "job": self._handle,
+            "seq": self._seq + 1,
+            "batch_idx": batch_idx,
+            "dataloader_idx": dataloader_idx,
+        }
+        if self._connection.blocked_seconds != self._blocked_told:
+            params["blocked_ms"] = self._tell_blocked()
         self._connection.post(
             "write",
-            {
-                "job": self._handle,
-                "seq": self._seq + 1,
-                "batch_idx": batch_idx,
-                "dataloader_idx": dataloader_idx,
-            },
+            params,
             {key: outputs[key] for key in self._keys if key in outputs},
             on_answer=partial(self._answered, batch_idx),
             handle=self._handle,
@@ -148,7 +155,8 @@ class Job:
             return []
         self._connection.flush()
         self._raise_earlier()
-        return self._leave("end", {"wait": wait}).get("paths", [])
+        told = {"wait": wait, "blocked_ms": self._tell_blocked()}
+        return self._leave("end", told).get("paths", [])
 
     def abort(self, reason: str = "") -> None:
         """The process failed: publish nothing. Does nothing where the job is over."""
@@ -157,6 +165,11 @@ class Job:
             self._connection.stay_away()
             with suppress(Error):
                 self._leave("abort", {"reason": reason})
+
+    def _tell_blocked(self) -> int:
+        """What people see in `lighterctl show`: of this job, so far."""
+        self._blocked_told = self._connection.blocked_seconds
+        return round(1000 * (self._blocked_told - self._blocked_before))
 
     def _leave(self, method: str, params: Dict[str, Any]) -> Dict[str, Any]:
         handle, self._handle = self._handle, None  # gone, whatever the answer

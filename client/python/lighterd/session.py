@@ -32,12 +32,21 @@ def close_all(trainer: Any, reason: str) -> None:
         session.close(reason)
 
 
+def _count_batches(trainer: Any) -> Optional[int]:
+    """How many this rank will predict, where the trainer knows."""
+    try:
+        return int(sum(trainer.num_predict_batches))
+    except (AttributeError, TypeError, ValueError, OverflowError):  # it may be infinite
+        return None
+
+
 class Session:
     def __init__(
         self, trainer: Any, job: Optional[str], socket: Optional[PathLike]
     ) -> None:
         self._connection = connect(socket)
         self._name = job
+        self._trainer = trainer
         self._rank = trainer.global_rank
         self._world_size = trainer.world_size
         self._writers: List[Writer] = []
@@ -64,6 +73,7 @@ class Session:
                 rank=self._rank,
                 world_size=self._world_size,
                 resume=self.resume,
+                total=_count_batches(self._trainer),
             )
 
     def write(
