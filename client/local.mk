@@ -18,10 +18,13 @@ EXTRA_liblighter_la_DEPENDENCIES = client/c/liblighter.map
 # lighterctl: all but main() in a library, for the tests.
 noinst_LTLIBRARIES += libctl.la
 libctl_la_SOURCES = client/ctl/ask.c client/ctl/ask.h client/ctl/nearest.c client/ctl/nearest.h \
-	client/ctl/options.c \
+	client/ctl/follow.c client/ctl/follow.h client/ctl/options.c \
 	client/ctl/options.h client/ctl/output.c client/ctl/output.h \
+	client/ctl/progress.c client/ctl/progress.h client/ctl/rows.c client/ctl/rows.h \
+	client/ctl/terminal.c client/ctl/terminal.h \
 	client/ctl/verb_freeze.c client/ctl/verb_jobs.c client/ctl/verb_ping.c client/ctl/verb_plugins.c \
 	client/ctl/verb_reload.c client/ctl/verb_show.c client/ctl/verb_shutdown.c client/ctl/verb_status.c \
+	client/ctl/verb_tail.c client/ctl/verb_watch.c \
 	client/ctl/verb_unfinished.c client/ctl/verbs.c client/ctl/verbs.h
 libctl_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 libctl_la_LIBADD = libutil.la liblighter.la $(JANSSON_LIBS)

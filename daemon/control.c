@@ -84,23 +84,50 @@ read_wanted(const struct message *message, struct wanted *ret_wanted,
 }
 
 static int
-handle_show(struct daemon *daemon, const struct message *message, struct reply *reply,
-            struct lighter_error *err)
+find_job(struct daemon *daemon, const struct message *message,
+         const struct job **ret_job, struct lighter_error *err)
 {
-    struct message_out out;
-    const struct job *job;
     struct wanted wanted;
     int r = read_wanted(message, &wanted, err);
 
     if (r < 0)
         return r;
-    job = jobs_find(&daemon->jobs, wanted.name, wanted.stage, wanted.id);
-    if (!job)
-        return lighter_fail(err, LIGHTER_E_STATE, "there is no job '%.100s'%s%.16s%s",
-                            wanted.name, wanted.stage ? " (" : "",
-                            wanted.stage ? wanted.stage : "", wanted.stage ? ")" : "");
+    *ret_job = jobs_find(&daemon->jobs, wanted.name, wanted.stage, wanted.id);
+    if (*ret_job)
+        return 0;
+    return lighter_fail(err, LIGHTER_E_STATE, "there is no job '%.100s'%s%.16s%s",
+                        wanted.name, wanted.stage ? " (" : "",
+                        wanted.stage ? wanted.stage : "", wanted.stage ? ")" : "");
+}
+
+static int
+handle_show(struct daemon *daemon, const struct message *message, struct reply *reply,
+            struct lighter_error *err)
+{
+    struct message_out out;
+    const struct job *job;
+    int r = find_job(daemon, message, &job, err);
+
+    if (r < 0)
+        return r;
     reply_begin(reply, &out);
     report_job(daemon, job, &out);
+    reply_send(reply, &out);
+    return 0;
+}
+
+static int
+handle_tail(struct daemon *daemon, const struct message *message, struct reply *reply,
+            struct lighter_error *err)
+{
+    struct message_out out;
+    const struct job *job;
+    int r = find_job(daemon, message, &job, err);
+
+    if (r < 0)
+        return r;
+    reply_begin(reply, &out);
+    report_tail(job, &out);
     reply_send(reply, &out);
     return 0;
 }
@@ -256,10 +283,10 @@ control_handle(struct daemon *daemon, const struct message *message,
         handler *handle;
     } table[] = {{"ping", handle_ping},         {"status", handle_status},
                  {"jobs", handle_jobs},         {"plugins", handle_plugins},
-                 {"show", handle_show},         {"freeze", handle_freeze},
-                 {"unfreeze", handle_unfreeze}, {"finalize", handle_finalize},
-                 {"discard", handle_discard},   {"reload", handle_reload},
-                 {"shutdown", handle_shutdown}};
+                 {"show", handle_show},         {"tail", handle_tail},
+                 {"freeze", handle_freeze},     {"unfreeze", handle_unfreeze},
+                 {"finalize", handle_finalize}, {"discard", handle_discard},
+                 {"reload", handle_reload},     {"shutdown", handle_shutdown}};
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (message_is(message, table[i].method))

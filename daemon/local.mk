@@ -9,6 +9,7 @@ liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/backgroun
 	daemon/pace.c daemon/pace.h daemon/path.c daemon/path.h daemon/peer.c daemon/peer.h daemon/policy.c daemon/policy.h daemon/publish.c \
 	daemon/publish.h daemon/quota.h daemon/rank.c daemon/receive.c daemon/receive.h daemon/recovery.c daemon/recovery.h daemon/registry.c \
 	daemon/registry.h daemon/report.c daemon/report.h daemon/report_plugins.c \
+	daemon/report_tail.c \
 	daemon/service.c daemon/service.h daemon/session.c daemon/session.h daemon/settings.c daemon/settings.h daemon/sink.c \
 	daemon/sink.h daemon/spec.c daemon/spec.h daemon/state.c daemon/state.h daemon/storage.c daemon/storage.h daemon/stream.c daemon/stream.h \
 	daemon/table.c daemon/table.h daemon/unfinished.c daemon/visitors.c daemon/visitors.h \

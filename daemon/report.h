@@ -15,6 +15,9 @@ void report_jobs(const struct daemon *daemon, struct message_out *out);
 void report_job(const struct daemon *daemon, const struct job *job,
                 struct message_out *out);
 
+/* Where the job's ranks write, and how far what is there is committed. */
+void report_tail(const struct job *job, struct message_out *out);
+
 /* `name`: NULL: all there is. Return: how many writers, encoders and policies. */
 size_t report_plugins(const struct registry *registry, const char *name,
                       struct message_out *out);

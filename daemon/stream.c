@@ -407,12 +407,30 @@ run_check(uv_work_t *work)
         conclude(stream);
 }
 
+/* For who looks on. The two buffers take turns. */
+static void
+keep_names(struct stream *stream)
+{
+    struct lighter_output *output = &stream->parts[0].output;
+    char *names = stream->last_names;
+    size_t room = stream->last_room;
+
+    stream->last_names = output->names;
+    stream->last_used = output->names_used;
+    stream->last_room = output->names_room;
+    output->names = names;
+    output->names_used = 0;
+    output->names_room = room;
+}
+
 static void
 finish_batch(struct stream *stream, int r, const struct lighter_error *error)
 {
     struct stream_task *task = STAILQ_FIRST(&stream->tasks);
     uint64_t n_bytes = stream->parts[0].output.n_bytes;
 
+    if (r == 0 && stream->setup.files)
+        keep_names(stream);
     for (unsigned i = 0; i < stream->n_parts; i++)
         output_clear(&stream->parts[i].output);
     stream->seq = task->batch->view.seq;
@@ -586,7 +604,9 @@ stream_done(struct stream *stream)
     for (unsigned i = 0; stream->parts && i < stream->setup.max_parts; i++)
         output_done(&stream->parts[i].output);
     free(stream->parts);
+    free(stream->last_names);
     stream->parts = NULL;
+    stream->last_names = NULL;
     stream_past_done(&stream->past);
     shard_close(&stream->shard);
 }

@@ -109,6 +109,8 @@ struct stream {
     atomic_uint n_running;     /* of them, as workers count */
     unsigned n_back;           /* of them, as the loop counts */
     uint64_t batch_samples;    /* of the batch in hand */
+    char *last_names;          /* of the files of the last batch, each with its NUL */
+    size_t last_used, last_room;
 };
 
 /* Begin to open: on_open() follows. `past` is moved into the stream, also on failure;

@@ -126,18 +126,27 @@ make_params(const struct options *options, json_int_t id, json_t *more)
 }
 
 enum ctl_exit
+ask_try_job(struct lighter_client *client, const struct options *options,
+            const char *method, json_int_t id, json_t *more, json_t **ret_result,
+            struct lighter_error *err)
+{
+    AUTO(free_bytes) char *params = make_params(options, id, more);
+
+    if (params)
+        return try(client, method, params, ret_result, err);
+    lighter_fail(err, LIGHTER_E_PARAMS,
+                 "the job's name, or another word, is not UTF-8");
+    return CTL_USAGE;
+}
+
+enum ctl_exit
 ask_about_job(struct lighter_client *client, const struct options *options,
               const char *method, json_int_t id, json_t *more, json_t **ret_result)
 {
-    AUTO(free_bytes) char *params = make_params(options, id, more);
     struct lighter_error err = LIGHTER_ERROR_INIT;
-    enum ctl_exit done;
+    enum ctl_exit done =
+        ask_try_job(client, options, method, id, more, ret_result, &err);
 
-    if (!params) {
-        complain("the job's name, or another word, is not UTF-8");
-        return CTL_USAGE;
-    }
-    done = try(client, method, params, ret_result, &err);
     if (done != CTL_DONE)
         complain_about_job(client, options->arguments[0], &err);
     return done;

@@ -35,6 +35,13 @@ enum ctl_exit ask_about_job(struct lighter_client *client,
                             const struct options *options, const char *method,
                             json_int_t id, json_t *more, json_t **ret_result);
 
+/* The same, but what goes wrong is not said: `err` has it. LIGHTER_E_STATE: there is no
+ * such job, or not now.
+ */
+enum ctl_exit ask_try_job(struct lighter_client *client, const struct options *options,
+                          const char *method, json_int_t id, json_t *more,
+                          json_t **ret_result, struct lighter_error *err);
+
 /* Connect, ask about the job, disconnect. */
 enum ctl_exit ask_job(const struct options *options, const char *method, json_t *more,
                       json_t **ret_result);

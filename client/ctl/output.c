@@ -14,8 +14,7 @@
 
 /* ---- texts --------------------------------------------------------------------- */
 
-/* There is nothing to undo: a program that only asks may end anywhere. */
-static void *
+void *
 must(void *pointer)
 {
     if (!pointer) {
@@ -68,8 +67,7 @@ printable(const char *text)
     return shown;
 }
 
-/* Columns on a terminal: characters, all taken as one wide. */
-static size_t
+size_t
 text_width(const char *text)
 {
     size_t width = 0;
@@ -77,6 +75,20 @@ text_width(const char *text)
     for (; *text; text++)
         width += ((unsigned char)*text & 0xc0) != 0x80;
     return width;
+}
+
+char *
+text_fitted(const char *text, int columns)
+{
+    size_t size = 0;
+    int n = 0;
+
+    if (columns <= 0 || text_width(text) <= (size_t)columns)
+        return formatted("%s", columns <= 0 ? "" : text);
+    for (; text[size]; size++) /* to where the last character begins that has room */
+        if (((unsigned char)text[size] & 0xc0) != 0x80 && ++n == columns)
+            break;
+    return formatted("%.*s~", (int)size, text);
 }
 
 /* ---- values -------------------------------------------------------------------- */
@@ -298,6 +310,15 @@ output_block(FILE *file, const struct field *fields, const json_t *row)
         print_cell(file, fields->title, FIELD_LEFT, width, &blanks);
         fprintf(file, "%*s%s\n", (int)blanks, "", text);
     }
+}
+
+void
+output_json_line(FILE *file, const json_t *json)
+{
+    json_dumpf(json, file,
+               JSON_COMPACT | JSON_SORT_KEYS | JSON_ENSURE_ASCII |
+                   JSON_REAL_PRECISION(15));
+    fputc('\n', file);
 }
 
 void

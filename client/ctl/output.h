@@ -47,6 +47,20 @@ void output_block(FILE *file, const struct field *fields, const json_t *row);
 /* Indented, keys sorted, ASCII. */
 void output_json(FILE *file, const json_t *json);
 
+/* In one line, for a stream of them. */
+void output_json_line(FILE *file, const json_t *json);
+
+/* Columns on a terminal: characters, all taken as one wide. */
+size_t text_width(const char *text);
+
+/* The text, or as much of it as `columns` hold, with "~" at its end. Returns owned. */
+char *text_fitted(const char *text, int columns);
+
+/* Ends the program where the pointer is NULL: there is no memory, and nothing to undo
+ * for one that only asks.
+ */
+void *must(void *pointer);
+
 /* For texts of one's own. Both return owned; without memory the program ends. */
 __attribute__((format(printf, 1, 2))) char *formatted(const char *format, ...);
 

@@ -12,10 +12,9 @@
     "usage: lighterctl [--socket PATH] [--json] " verb " JOB PATTERN...\n"             \
     "\n"                                                                               \
     "Makes a running training " what " the parameters whose names match a PATTERN\n"   \
-    "(with * ? and [], as a shell's) from its next step on, whatever its freezers "    \
-    "say.\n"                                                                           \
-    "JOB is the job's name, as lighterctl jobs has it. Where a training has several\n" \
-    "ranks, all of them change at the same step.\n"                                    \
+    "(with * ? and [], as a shell's) from its next step on, whatever its freezers\n"   \
+    "say. JOB is the job's name, as lighterctl jobs has it. Where a training has\n"    \
+    "several ranks, all of them change at the same step.\n"                            \
     "\n"                                                                               \
     "example:\n"                                                                       \
     "  $ lighterctl " verb " fit-549f9ef9 'encoder.*' head.bias\n"                     \

@@ -50,3 +50,34 @@ def fields(block):
 def rows(text):
     """The rows of a table whose columns are at least two blanks apart."""
     return [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+
+
+class Running:
+    """A lighterctl that looks on; `args` as on a command line."""
+
+    def __init__(self, daemon, *args):
+        self.process = subprocess.Popen(
+            [daemons.LIGHTERCTL, "--socket", daemon.socket, *args],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def line(self):
+        """The next line that it prints."""
+        return self.process.stdout.readline().rstrip("\n")
+
+    def end(self, expect=0):
+        """What it has printed since, and complained of, when it has ended."""
+        out, err = self.process.communicate(timeout=daemons.DEADLINE_S)
+        assert self.process.returncode == expect, (out, err)
+        daemons.assert_clean_log(err)
+        return out, err

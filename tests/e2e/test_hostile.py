@@ -292,6 +292,8 @@ WRONG = [
     ("show", {"job": "p"}, "id", [*NOT_INTS, -1, 2**63]),
     ("discard", {}, "job", [*NOT_STRINGS, None]),
     ("discard", {"job": "p"}, "stage", NOT_STRINGS),
+    ("tail", {}, "job", [*NOT_STRINGS, None]),
+    ("tail", {"job": "p"}, "stage", NOT_STRINGS),
     ("plugins", {}, "name", [*NOT_STRINGS, "", "nonsense", "x" * 1000]),
 ]
 

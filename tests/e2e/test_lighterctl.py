@@ -15,6 +15,8 @@ VERBS = {
     "status": [],
     "jobs": [],
     "show": ["job"],
+    "watch": ["job"],
+    "tail": ["job"],
     "plugins": [],
     "ping": [],
     "finalize": ["job"],

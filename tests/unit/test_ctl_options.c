@@ -99,6 +99,22 @@ START_TEST(the_verb_that_was_meant_is_found)
 }
 END_TEST
 
+START_TEST(the_help_of_each_verb_fits_a_screen)
+{
+    for (size_t i = 0; verbs[i]; i++) {
+        int n_lines = 0;
+
+        for (const char *line = verbs[i]->help; *line; n_lines++) {
+            size_t width = strcspn(line, "\n");
+
+            ck_assert_msg(width <= 80, "%s: %.*s", verbs[i]->name, (int)width, line);
+            line += width + 1;
+        }
+        ck_assert_msg(n_lines <= 36, "%s: %d lines", verbs[i]->name, n_lines);
+    }
+}
+END_TEST
+
 START_TEST(every_verb_is_found_and_has_help)
 {
     for (size_t i = 0; verbs[i]; i++) {
@@ -121,6 +137,7 @@ main(void)
                         (int)(sizeof wrong / sizeof *wrong));
     tcase_add_test(tcase, a_verb_is_given_only_the_options_that_it_takes);
     tcase_add_test(tcase, the_verb_that_was_meant_is_found);
+    tcase_add_test(tcase, the_help_of_each_verb_fits_a_screen);
     tcase_add_test(tcase, every_verb_is_found_and_has_help);
     return unit_main(suite);
 }

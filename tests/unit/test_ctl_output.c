@@ -2,6 +2,7 @@
 #include "tests/unit/unit.h"
 
 #include "client/ctl/output.h"
+#include "client/ctl/progress.h"
 
 #include <stdlib.h>
 
@@ -60,6 +61,36 @@ START_TEST(rates_are_short)
     json_decref(slow);
     json_decref(fast);
     json_decref(none);
+}
+END_TEST
+
+START_TEST(a_text_is_as_wide_as_there_is_room)
+{
+    assert_text(text_fitted("abc", 3), "abc");
+    assert_text(text_fitted("abcd", 3), "ab~");
+    assert_text(text_fitted("\xc3\xa4\xc3\xb6\xc3\xbc", 3), "\xc3\xa4\xc3\xb6\xc3\xbc");
+    assert_text(text_fitted("\xc3\xa4\xc3\xb6\xc3\xbc", 2), "\xc3\xa4~");
+    assert_text(text_fitted("abc", 1), "~");
+    assert_text(text_fitted("abc", 0), "");
+}
+END_TEST
+
+START_TEST(progress_is_one_line)
+{
+    json_t *job =
+        json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:f, s:f}", "name", "p", "state",
+                  "open", "batches", 31, "total", 50, "samples", 992, "bytes_written",
+                  2048, "samples_per_second", 146.0, "eta", 42.0);
+
+    assert_text(progress_line(job),
+                "p: open, 31 of 50 batches, 992 samples, 2.0 KiB, 146/s, eta 42 s");
+    assert_text(progress_bar(job, 84),
+                "[######.....]  62%  p: open, 31 of 50 batches, 992 samples, 2.0 KiB, "
+                "146/s, eta 42 s");
+    assert_text(progress_bar(job, 20), "p: open, 31 of 50 b~");
+    json_object_set_new(job, "total", json_null());
+    assert_text(progress_bar(job, 30), "p: open, 31 batches, 992 samp~");
+    json_decref(job);
 }
 END_TEST
 
@@ -150,6 +181,8 @@ main(void)
     tcase_add_test(tcase, sizes_are_short);
     tcase_add_test(tcase, durations_are_short);
     tcase_add_test(tcase, rates_are_short);
+    tcase_add_test(tcase, a_text_is_as_wide_as_there_is_room);
+    tcase_add_test(tcase, progress_is_one_line);
     tcase_add_test(tcase, columns_are_aligned_and_lines_end_in_no_blanks);
     tcase_add_test(tcase, values_of_other_types_are_shown_and_not_trusted);
     tcase_add_test(tcase, a_block_has_a_line_for_each_field);
