@@ -32,10 +32,9 @@ ask_connect(const struct options *options, struct lighter_client **ret_client)
     return done;
 }
 
-/* Nothing is said where the daemon refuses: `err` has it. */
-static enum ctl_exit
-try(struct lighter_client *client, const char *method, const char *params_json,
-    json_t **ret_result, struct lighter_error *err)
+enum ctl_exit
+ask_try(struct lighter_client *client, const char *method, const char *params_json,
+        json_t **ret_result, struct lighter_error *err)
 {
     json_t *result;
     char *text;
@@ -58,7 +57,7 @@ ask_on(struct lighter_client *client, const char *method, const char *params_jso
        json_t **ret_result)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
-    enum ctl_exit done = try(client, method, params_json, ret_result, &err);
+    enum ctl_exit done = ask_try(client, method, params_json, ret_result, &err);
 
     if (done != CTL_DONE)
         complain("%s", err.message);
@@ -79,7 +78,7 @@ find_nearest(struct lighter_client *client, const char *wanted)
     char *name = NULL;
     size_t i;
 
-    if (try(client, "jobs", NULL, &result, &err) != CTL_DONE)
+    if (ask_try(client, "jobs", NULL, &result, &err) != CTL_DONE)
         return NULL;
     nearest_begin(&nearest, wanted);
     json_array_foreach (json_object_get(result, "jobs"), i, job) {
@@ -133,7 +132,7 @@ ask_try_job(struct lighter_client *client, const struct options *options,
     AUTO(free_bytes) char *params = make_params(options, id, more);
 
     if (params)
-        return try(client, method, params, ret_result, err);
+        return ask_try(client, method, params, ret_result, err);
     lighter_fail(err, LIGHTER_E_PARAMS,
                  "the job's name, or another word, is not UTF-8");
     return CTL_USAGE;

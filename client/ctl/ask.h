@@ -27,6 +27,11 @@ enum ctl_exit ask_on(struct lighter_client *client, const char *method,
 enum ctl_exit ask(const struct options *options, const char *method,
                   const char *params_json, json_t **ret_result);
 
+/* The same, but what goes wrong is not said: `err` has it. */
+enum ctl_exit ask_try(struct lighter_client *client, const char *method,
+                      const char *params_json, json_t **ret_result,
+                      struct lighter_error *err);
+
 /* As ask_on(), about the job of the first argument and of --stage (and `id`; 0: any);
  * where there is none, a name that was perhaps meant is told. `more`: other params,
  * taken; NULL: none.

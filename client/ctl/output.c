@@ -127,6 +127,35 @@ format_duration(double seconds)
 }
 
 char *
+format_brief_duration(double seconds)
+{
+    static const struct {
+        double seconds;
+        const char *name;
+    } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
+    size_t i = 0;
+
+    if (seconds >= 10000 * units[0].seconds)
+        return formatted("ages");
+    while (i < 3 && seconds < units[i].seconds)
+        i++;
+    return formatted("%d %s", (int)(seconds / units[i].seconds), units[i].name);
+}
+
+char *
+format_brief_count(double count)
+{
+    static const char units[] = " kMGTPE";
+    size_t unit = 0;
+
+    if (count < 99999.5)
+        return formatted("%.0f", count);
+    for (; count >= 999.95 && unit < sizeof units - 2; unit++)
+        count /= 1000;
+    return formatted("%.1f%c", count, units[unit]);
+}
+
+char *
 show_text(const json_t *value)
 {
     AUTO(free_bytes) char *text = NULL;

@@ -70,4 +70,8 @@ char *printable(const char *text);
 char *format_size(uint64_t bytes);
 char *format_duration(double seconds);
 
+/* In 6 columns or less, for narrow tables: "42 s", "3 min"; "9920", "12.3M". */
+char *format_brief_duration(double seconds);
+char *format_brief_count(double count);
+
 #endif

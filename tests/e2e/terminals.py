@@ -29,6 +29,7 @@ class Terminal:
             stderr=slave,
             env={**{k: v for k, v in os.environ.items() if k != "NO_COLOR"}, **env},
             start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         self._slave = slave  # held: its settings are looked at later
 
@@ -56,7 +57,10 @@ class Terminal:
     def read(self, seconds=0.05):
         """What has come, all in all."""
         while select.select([self.master], [], [], seconds)[0]:
-            self.output += os.read(self.master, 65536).decode(errors="replace")
+            try:
+                self.output += os.read(self.master, 65536).decode(errors="replace")
+            except OSError:  # its session has ended
+                break
         return self.output
 
     def until(self, is_true, what):
@@ -64,6 +68,7 @@ class Terminal:
         return daemons.until(lambda: is_true(self.read(0.02)), f"{what}: {self.output!r}")
 
     def end(self, expect=0):
+        """What has come, all in all, when the program has ended."""
         deadline = time.monotonic() + daemons.DEADLINE_S
         while self.process.poll() is None:
             assert time.monotonic() < deadline, f"it goes on: {self.output!r}"

@@ -13,6 +13,7 @@ from lighterctl import as_json, built, ctl, fields, on, rows  # noqa: F401
 
 VERBS = {
     "status": [],
+    "top": [],
     "jobs": [],
     "show": ["job"],
     "watch": ["job"],

@@ -77,17 +77,11 @@ END_TEST
 
 START_TEST(the_verb_that_was_meant_is_found)
 {
-    static const char *const slips[][2] = {{"statsu", "status"},
-                                           {"stat", "status"},
-                                           {"job", "jobs"},
-                                           {"pin", "ping"},
-                                           {"plugin", "plugins"},
-                                           {"shutdwon", "shutdown"},
-                                           {"stop", NULL},
-                                           {"", NULL},
-                                           {"j", NULL},
-                                           {"pong", "ping"},
-                                           {"a_very_long_word_indeed", NULL}};
+    static const char *const slips[][2] = {
+        {"statsu", "status"}, {"stat", "status"},    {"job", "jobs"},
+        {"pin", "ping"},      {"plugin", "plugins"}, {"shutdwon", "shutdown"},
+        {"stop", "top"},      {"drop", NULL},        {"", NULL},
+        {"j", NULL},          {"pong", "ping"},      {"a_very_long_word_indeed", NULL}};
 
     for (size_t i = 0; i < sizeof slips / sizeof *slips; i++) {
         const char *nearest = verbs_nearest(slips[i][0]);

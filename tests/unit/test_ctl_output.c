@@ -94,6 +94,21 @@ START_TEST(progress_is_one_line)
 }
 END_TEST
 
+START_TEST(brief_values_fit_six_columns)
+{
+    assert_text(format_brief_duration(0.4), "0 s");
+    assert_text(format_brief_duration(59.9), "59 s");
+    assert_text(format_brief_duration(3599), "59 min");
+    assert_text(format_brief_duration(86399), "23 h");
+    assert_text(format_brief_duration(86400 * 400.0), "400 d");
+    assert_text(format_brief_duration(1e300), "ages");
+    assert_text(format_brief_count(99999), "99999");
+    assert_text(format_brief_count(123456), "123.5k");
+    assert_text(format_brief_count(999960), "1.0M");
+    assert_text(format_brief_count(1e13), "10.0T");
+}
+END_TEST
+
 static const struct field fields[] = {{"NAME", "name", show_text, FIELD_LEFT},
                                       {"BYTES", "bytes", show_size, FIELD_RIGHT},
                                       {"ok", "ok", show_flag, FIELD_LEFT},
@@ -181,6 +196,7 @@ main(void)
     tcase_add_test(tcase, sizes_are_short);
     tcase_add_test(tcase, durations_are_short);
     tcase_add_test(tcase, rates_are_short);
+    tcase_add_test(tcase, brief_values_fit_six_columns);
     tcase_add_test(tcase, a_text_is_as_wide_as_there_is_room);
     tcase_add_test(tcase, progress_is_one_line);
     tcase_add_test(tcase, columns_are_aligned_and_lines_end_in_no_blanks);
