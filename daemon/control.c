@@ -1,6 +1,7 @@
 /* control.c - see control.h. The results are those of doc/protocol.md, section 6. */
 #include "daemon/control.h"
 
+#include "daemon/durable.h"
 #include "daemon/report.h"
 #include "util/error.h"
 #include "wire/params.h"
@@ -130,6 +131,18 @@ handle_tail(struct daemon *daemon, const struct message *message, struct reply *
     report_tail(job, &out);
     reply_send(reply, &out);
     return 0;
+}
+
+static int
+handle_sync(struct daemon *daemon, const struct message *message, struct reply *reply,
+            struct lighter_error *err)
+{
+    struct wanted wanted;
+    int r = read_wanted(message, &wanted, err);
+
+    if (r < 0)
+        return r;
+    return jobs_flush(&daemon->jobs, wanted.name, wanted.stage, reply, err);
 }
 
 /* ---- finalize, discard ---- */
@@ -264,13 +277,19 @@ handle_reload(struct daemon *daemon, const struct message *message, struct reply
     return 0;
 }
 
+#define DRAIN_MAX_S ((int64_t)1 << 30) /* as the setting */
+
 static int
 handle_shutdown(struct daemon *daemon, const struct message *message,
                 struct reply *reply, struct lighter_error *err)
 {
-    (void)message, (void)err;
+    int64_t drain_s = DRAIN_SET;
+    int r = params_int(message->params, "drain", 0, DRAIN_MAX_S, &drain_s, err);
+
+    if (r < 0)
+        return r;
     reply_empty(reply);
-    daemon_stop(daemon);
+    daemon_stop(daemon, drain_s);
     return 0;
 }
 
@@ -284,9 +303,10 @@ control_handle(struct daemon *daemon, const struct message *message,
     } table[] = {{"ping", handle_ping},         {"status", handle_status},
                  {"jobs", handle_jobs},         {"plugins", handle_plugins},
                  {"show", handle_show},         {"tail", handle_tail},
-                 {"freeze", handle_freeze},     {"unfreeze", handle_unfreeze},
-                 {"finalize", handle_finalize}, {"discard", handle_discard},
-                 {"reload", handle_reload},     {"shutdown", handle_shutdown}};
+                 {"sync", handle_sync},         {"freeze", handle_freeze},
+                 {"unfreeze", handle_unfreeze}, {"finalize", handle_finalize},
+                 {"discard", handle_discard},   {"reload", handle_reload},
+                 {"shutdown", handle_shutdown}};
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (message_is(message, table[i].method))

@@ -286,3 +286,15 @@ job_flush(struct job *job, struct reply *reply, struct lighter_error *err)
     job_sync(job);
     return 0;
 }
+
+int
+jobs_flush(struct jobs *jobs, const char *name, const char *stage, struct reply *reply,
+           struct lighter_error *err)
+{
+    struct job *job = jobs_find_live(jobs, name, stage);
+
+    if (!job)
+        return lighter_fail(err, LIGHTER_E_STATE, "there is no live job '%.100s'",
+                            name);
+    return job_flush(job, reply, err);
+}

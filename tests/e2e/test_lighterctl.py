@@ -18,6 +18,7 @@ VERBS = {
     "show": ["job"],
     "watch": ["job"],
     "tail": ["job"],
+    "flush": [],
     "plugins": [],
     "ping": [],
     "finalize": ["job"],
@@ -408,6 +409,34 @@ def test_help_lists_the_verbs(daemon):
 )
 def test_wrong_usage_is_exit_code_2(args, expected):
     assert expected in ctl(*args, expect=2)
+
+
+# ---- flush ----
+
+
+def test_flush_waits_until_a_job_is_durable(busy):
+
+    assert on(busy, "flush", "live-é") == "live-é is durable\n"
+    assert on(busy, "flush") == "live-é is durable\n"
+    assert as_json("--socket", busy.socket, "flush") == {
+        "durable": [{"name": "live-é", "stage": "predict"}]
+    }
+    assert "no live job 'done'" in on(busy, "flush", "done", expect=1)
+    assert "did you mean 'live-é'" in on(busy, "flush", "live-è", expect=1)
+
+
+def test_what_was_flushed_is_durable_when_flush_returns(daemon, tmp_path):
+    with daemon.raw() as client:
+        client.open_csv(tmp_path / "p.csv")
+        for seq in range(1, 20):
+            client.call("write", job=1, seq=seq, outputs={"x": [seq]})
+            on(daemon, "flush", "p")
+            assert daemon.ask("show", job="p")["ranks"][0]["durable"] == seq
+        client.call("end", job=1)
+
+
+def test_without_live_jobs_flush_says_so(daemon):
+    assert on(daemon, "flush") == "no live jobs\n"
 
 
 @pytest.mark.parametrize("verb", ["status", "jobs", "plugins", "ping"])
