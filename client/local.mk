@@ -17,12 +17,17 @@ EXTRA_liblighter_la_DEPENDENCIES = client/c/liblighter.map
 
 # lighterctl: all but main() in a library, for the tests.
 noinst_LTLIBRARIES += libctl.la
-libctl_la_SOURCES = client/ctl/ask.c client/ctl/ask.h client/ctl/options.c \
-	client/ctl/options.h client/ctl/output.c client/ctl/output.h \
-	client/ctl/verb_config.c client/ctl/verb_freeze.c client/ctl/verb_jobs.c \
+libctl_la_SOURCES = client/ctl/ask.c client/ctl/ask.h client/ctl/follow.c \
+	client/ctl/follow.h client/ctl/nearest.c client/ctl/nearest.h \
+	client/ctl/options.c client/ctl/options.h client/ctl/output.c \
+	client/ctl/output.h client/ctl/progress.c client/ctl/progress.h \
+	client/ctl/rows.c client/ctl/rows.h client/ctl/screen.c client/ctl/screen.h \
+	client/ctl/terminal.c client/ctl/terminal.h client/ctl/verb_config.c \
+	client/ctl/verb_flush.c client/ctl/verb_freeze.c client/ctl/verb_jobs.c \
 	client/ctl/verb_ping.c client/ctl/verb_plugins.c client/ctl/verb_reload.c \
-	client/ctl/verb_shutdown.c client/ctl/verb_status.c \
-	client/ctl/verb_unfinished.c client/ctl/verbs.c client/ctl/verbs.h
+	client/ctl/verb_show.c client/ctl/verb_shutdown.c client/ctl/verb_status.c \
+	client/ctl/verb_tail.c client/ctl/verb_top.c client/ctl/verb_unfinished.c \
+	client/ctl/verb_watch.c client/ctl/verbs.c client/ctl/verbs.h
 libctl_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) -DLIGHTERD='"$(sbindir)/lighterd"'
 libctl_la_LIBADD = libutil.la liblighter.la $(JANSSON_LIBS)
 
@@ -81,7 +86,7 @@ if HAVE_CHECK
 client_tests = tests/unit/test_client tests/unit/test_client_answers \
 	tests/unit/test_client_memory tests/unit/test_client_outputs \
 	tests/unit/test_client_restore
-ctl_tests = tests/unit/test_ctl_options tests/unit/test_ctl_output
+ctl_tests = tests/unit/test_ctl_options tests/unit/test_ctl_output tests/unit/test_ctl_screen
 check_PROGRAMS += $(client_tests) $(ctl_tests)
 TESTS += $(client_tests) $(ctl_tests)
 
@@ -117,4 +122,7 @@ tests_unit_test_ctl_options_LDADD = $(ctl_test_libs)
 tests_unit_test_ctl_output_SOURCES = tests/unit/test_ctl_output.c
 tests_unit_test_ctl_output_CPPFLAGS = $(ctl_test_flags)
 tests_unit_test_ctl_output_LDADD = $(ctl_test_libs)
+tests_unit_test_ctl_screen_SOURCES = tests/unit/test_ctl_screen.c
+tests_unit_test_ctl_screen_CPPFLAGS = $(ctl_test_flags)
+tests_unit_test_ctl_screen_LDADD = $(ctl_test_libs)
 endif

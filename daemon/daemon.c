@@ -113,13 +113,15 @@ on_drain_tick(uv_timer_t *timer)
 
     if (!daemon->said_goodbye && !is_working(daemon))
         say_goodbye(daemon);
-    if (waited_s >= (uint64_t)daemon->settings->drain_s)
+    if (waited_s >= (uint64_t)daemon->drain_s)
         uv_stop(&daemon->loop);
 }
 
 void
-daemon_stop(struct daemon *daemon)
+daemon_stop(struct daemon *daemon, int64_t drain_s)
 {
+    if (drain_s != DRAIN_SET || !daemon->stopping)
+        daemon->drain_s = drain_s == DRAIN_SET ? daemon->settings->drain_s : drain_s;
     if (daemon->stopping)
         return;
     daemon->stopping = daemon->jobs.stopping = true;
@@ -134,7 +136,7 @@ static void
 on_signal(uv_signal_t *signal, int number)
 {
     (void)number;
-    daemon_stop(signal->data);
+    daemon_stop(signal->data, DRAIN_SET);
 }
 
 int
@@ -180,7 +182,7 @@ on_sighup(uv_signal_t *signal, int number)
 static void
 on_idle(uv_timer_t *timer)
 {
-    daemon_stop(timer->data);
+    daemon_stop(timer->data, DRAIN_SET);
 }
 
 void
@@ -343,7 +345,7 @@ daemon_run(struct daemon *daemon)
              daemon->registry.lists[REGISTRY_WRITER].count,
              daemon->registry.lists[REGISTRY_ENCODER].count);
     if (uv_run(&daemon->loop, UV_RUN_DEFAULT) != 0) {
-        log_error("not all was written within %d s", (int)daemon->settings->drain_s);
+        log_error("not all was written within %d s", (int)daemon->drain_s);
         return false;
     }
     close_handle((uv_handle_t *)&daemon->drain);

@@ -33,6 +33,7 @@ struct daemon {
     uv_timer_t watchdog; /* the service manager wants to hear of us */
     uv_timer_t drain;    /* until batches have had their time */
     uint64_t stopped_at; /* uv_now(), ms */
+    int64_t drain_s;     /* how long that may be */
     bool stopping, said_goodbye;
 };
 
@@ -48,8 +49,12 @@ int daemon_init(struct daemon *daemon, struct settings *settings,
 bool daemon_run(struct daemon *daemon);
 void daemon_done(struct daemon *daemon);
 
-/* No more clients; those batches that are here are written, then the loop ends. */
-void daemon_stop(struct daemon *daemon);
+/* No more clients; those batches that are here are written, within `drain_s`
+ * (DRAIN_SET: as it is set), then the loop ends. While it stops already only the time
+ * changes.
+ */
+#define DRAIN_SET ((int64_t)-1)
+void daemon_stop(struct daemon *daemon, int64_t drain_s);
 
 /* Read the settings again, and go by them: limits of a client hold for who connects
  * from now on. Return: 0; what settings_again() and pipelines_check() give, and nothing

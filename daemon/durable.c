@@ -166,6 +166,8 @@ after_sync(uv_work_t *work, int status)
 
     (void)status;
     job->sync = NULL;
+    for (uint32_t i = 0; sync->result == 0 && i < job->world_size; i++)
+        job->ranks[i].durable = job->ranks[i].syncing;
     settle_flushes(sync);
     sync_free(sync);
     if (job->state == JOB_PUBLISHING && !job->sync)
@@ -244,6 +246,8 @@ job_sync(struct job *job)
         return;
     }
     STAILQ_CONCAT(&sync->flushes, &job->flushes);
+    for (uint32_t i = 0; i < job->world_size; i++)
+        job->ranks[i].syncing = rank_committed(&job->ranks[i]);
     job->sync = sync;
     job->synced_at = uv_now(job->jobs->loop);
     job->synced_bytes = job->n_bytes;
@@ -281,4 +285,16 @@ job_flush(struct job *job, struct reply *reply, struct lighter_error *err)
     STAILQ_INSERT_TAIL(&job->flushes, flush, link);
     job_sync(job);
     return 0;
+}
+
+int
+jobs_flush(struct jobs *jobs, const char *name, const char *stage, struct reply *reply,
+           struct lighter_error *err)
+{
+    struct job *job = jobs_find_live(jobs, name, stage);
+
+    if (!job)
+        return lighter_fail(err, LIGHTER_E_STATE, "there is no live job '%.100s'",
+                            name);
+    return job_flush(job, reply, err);
 }

@@ -20,6 +20,12 @@ void job_sync_if_due(struct job *job, const struct settings *settings);
  */
 int job_flush(struct job *job, struct reply *reply, struct lighter_error *err);
 
+/* The same, for who asks about the live job of that name; `stage` NULL: any.
+ * Return: 0; -EBUSY: there is none; -ENOMEM.
+ */
+int jobs_flush(struct jobs *jobs, const char *name, const char *stage,
+               struct reply *reply, struct lighter_error *err);
+
 /* The job is over. `error`: NULL: it is published, and so all of it is durable. */
 void job_answer_flushes(struct job *job, const struct lighter_error *error);
 

@@ -10,6 +10,8 @@
 #include <inttypes.h>
 #include <linux/limits.h>
 
+#define BLOCKED_MAX_MS ((int64_t)1 << 40) /* 34 years: sums stay far from their end */
+
 const char *
 job_state_name(const struct job *job)
 {
@@ -155,32 +157,6 @@ rank_keep_past(struct rank *rank, struct lighter_error *err)
         rank->past[i] = stream_take_past(&rank->streams[i]);
     rank_free_streams(rank);
     return 0;
-}
-
-/* The last batch that all its writers are done with. */
-static uint64_t
-rank_committed(const struct rank *rank)
-{
-    uint64_t seq = UINT64_MAX;
-
-    for (uint32_t i = 0; i < rank->job->n_outputs; i++) {
-        uint64_t one = rank->streams ? rank->streams[i].seq
-                       : rank->past  ? rank->past[i].seq
-                                     : 0;
-
-        seq = one < seq ? one : seq;
-    }
-    return seq == UINT64_MAX ? 0 : seq;
-}
-
-static uint64_t
-rank_samples(const struct rank *rank)
-{
-    if (!rank->job->n_outputs)
-        return 0;
-    return rank->streams ? rank->streams[0].n_samples
-           : rank->past  ? rank->past[0].n_samples
-                         : 0;
 }
 
 static void
@@ -341,7 +317,10 @@ on_written(void *data, const struct stream *stream, uint64_t n_samples,
 {
     struct rank *rank = data;
     struct job *job = rank->job;
+    struct job_output *output = &job->outputs[stream->setup.index];
 
+    output->n_samples += n_samples;
+    output->n_bytes += n_bytes;
     job->n_bytes += n_bytes;
     job->jobs->n_bytes += n_bytes;
     if (stream != rank->streams) /* samples are counted once, however many writers */
@@ -350,6 +329,25 @@ on_written(void *data, const struct stream *stream, uint64_t n_samples,
     job->n_samples += n_samples;
     job->jobs->n_batches++;
     job->jobs->n_samples += n_samples;
+}
+
+static void
+on_refused(void *data, const struct stream *stream, const struct lighter_error *error)
+{
+    struct rank *rank = data;
+    struct job_output *output = &rank->job->outputs[stream->setup.index];
+
+    output->n_refused++;
+    output->last_error = *error;
+    rank->job->jobs->n_refused++;
+}
+
+static void
+on_done(void *data, uint64_t age_ms)
+{
+    struct rank *rank = data;
+
+    histogram_add(&rank->job->jobs->ages, age_ms);
 }
 
 static void
@@ -385,6 +383,8 @@ open_streams(struct rank *rank)
                                      .data = rank,
                                      .on_open = on_open,
                                      .on_written = on_written,
+                                     .on_refused = on_refused,
+                                     .on_done = on_done,
                                      .on_full = on_full,
                                      .on_closed = on_closed};
         int r;
@@ -475,6 +475,9 @@ rank_open(struct rank *rank, const struct job_spec *spec, struct seat *seat,
     rank->reply = reply_take(reply);
     rank->seat = seat;
     rank->state = RANK_OPENING;
+    rank->total = spec->total;
+    if (!spec->id) /* another process: it counts anew */
+        rank->told_ms = 0;
     rank->stream_result = 0;
     rank->n_pending = job->n_outputs + 1; /* one is held until every stream began */
     job->n_connected++;
@@ -516,6 +519,26 @@ next_seq(struct rank *rank, const msgpack_object *params, struct lighter_error *
                             "'seq' expects %" PRIu64 " next, got %" PRId64,
                             rank->seq + 1, seq);
     rank->seq++;
+    return 0;
+}
+
+int
+seat_told(struct seat *seat, const msgpack_object *params, struct lighter_error *err)
+{
+    struct rank *rank = seat->job ? &seat->job->ranks[seat->rank] : NULL;
+    int64_t blocked_ms;
+    int r = params_int(params, "blocked_ms", 0, BLOCKED_MAX_MS, &blocked_ms, err);
+    uint64_t more_ms;
+
+    if (r != 0 || !rank || rank->seat != seat)
+        return r < 0 ? r : 0;
+    if ((uint64_t)blocked_ms <= rank->told_ms)
+        return 0;
+    more_ms = (uint64_t)blocked_ms - rank->told_ms;
+    rank->told_ms += more_ms;
+    rank->blocked_ms += more_ms;
+    rank->job->blocked_ms += more_ms;
+    rank->job->jobs->blocked_ms += more_ms;
     return 0;
 }
 

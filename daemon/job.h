@@ -15,6 +15,8 @@
 #ifndef DAEMON_JOB_H
 #define DAEMON_JOB_H
 
+#include "daemon/histogram.h"
+#include "daemon/pace.h"
 #include "daemon/settings.h"
 #include "daemon/spec.h"
 #include "daemon/state.h"
@@ -62,10 +64,15 @@ struct rank {
     struct stream_past *past; /* one a writer, or NULL: it is new. Owned */
     uint32_t n_pending;       /* streams that are opening or closing */
     uint64_t seq;             /* the last batch handed over */
-    bool wait;                /* `end` is answered when published */
-    bool attached;            /* it had ended, and came again: it will say so again */
-    struct reply reply;       /* owed for `open`, `end` or `abort` */
-    int stream_result;        /* the first failure among its streams */
+    uint64_t total;      /* batches that it will have, says its client; 0: unknown */
+    uint64_t durable;    /* seq: up to here no loss of power takes a batch back */
+    uint64_t syncing;    /* ... if the sync in progress succeeds */
+    uint64_t blocked_ms; /* that its processes have waited for us, as they say */
+    uint64_t told_ms;    /* ... the one that is there now */
+    bool wait;           /* `end` is answered when published */
+    bool attached;       /* it had ended, and came again: it will say so again */
+    struct reply reply;  /* owed for `open`, `end` or `abort` */
+    int stream_result;   /* the first failure among its streams */
     struct lighter_error stream_error;
 };
 
@@ -80,6 +87,11 @@ struct job_output {
     struct table table;
     struct files files;
     bool exists; /* something was there before */
+
+    /* since the job began; they stay when it is over */
+    uint64_t n_samples, n_bytes;
+    uint64_t n_refused; /* batches */
+    struct lighter_error last_error;
 
     /* while it is recovered: names of committed files, sorted; owned */
     struct name_digest *names;
@@ -129,6 +141,8 @@ struct job {
     uint64_t synced_bytes;            /* n_bytes then */
     uint64_t unmarked_since;          /* there is no space to note it; 0: there is */
     uint64_t n_batches, n_samples, n_bytes;
+    uint64_t blocked_ms; /* of all its ranks */
+    struct pace pace;
     uint64_t opened_at; /* uv_now(), ms */
     uv_work_t work;     /* preparing and publishing */
     int work_result, finish_result;
@@ -149,6 +163,10 @@ struct jobs {
     struct job_list forgotten; /* until their journals are removed */
     uint32_t n_live, n_past;
     uint64_t n_published, n_failed, n_batches, n_samples, n_bytes; /* since the start */
+    uint64_t n_refused;    /* likewise; batches, once for each writer that did */
+    uint64_t blocked_ms;   /* likewise */
+    struct histogram ages; /* of batches, when a writer was done with them */
+    struct pace pace;
     void (*on_idle)(void *data); /* the last live job is over */
     void *data;
 };
@@ -193,6 +211,12 @@ int seat_flush(struct seat *seat, struct reply *reply, struct lighter_error *err
 int seat_end(struct seat *seat, bool wait, struct reply *reply,
              struct lighter_error *err);
 
+/* What a request of the rank says beside: how long its process has waited for us.
+ * Return: 0; -EINVAL.
+ */
+int seat_told(struct seat *seat, const msgpack_object *params,
+              struct lighter_error *err);
+
 /* The rank gives up: what it handed over is written, nothing is published. */
 int seat_abort(struct seat *seat, const char *reason, struct reply *reply,
                struct lighter_error *err);
@@ -223,6 +247,12 @@ int jobs_ask(struct jobs *jobs, const char *name,
 /* The session is over. Nothing where the seat is detached. */
 void seat_leave(struct seat *seat);
 
+/* Of all jobs, live ones first and late ones before early ones: `stage` NULL: any, `id`
+ * 0: any. NULL: there is none.
+ */
+const struct job *jobs_find(const struct jobs *jobs, const char *name,
+                            const char *stage, uint64_t id);
+
 /* Of a job that is over: can it go on, be finalized or discarded? */
 bool job_is_unfinished(const struct job *job);
 
@@ -233,5 +263,23 @@ const char *job_waits(const struct job *job);
 
 /* "open", "published", ... Static text. */
 const char *job_state_name(const struct job *job);
+
+/* What has been handed over and is not written yet, by the slowest of the writers. */
+struct waiting {
+    uint64_t batches, bytes;
+    uint64_t since; /* uv_now(), ms: when the oldest came, where there is one */
+};
+
+struct waiting rank_waiting(const struct rank *rank);
+
+/* The last batch that all its writers are done with: written, or refused. */
+uint64_t rank_committed(const struct rank *rank);
+uint64_t rank_samples(const struct rank *rank);
+
+/* Why the last of its batches that were refused was, or NULL: lent until the loop
+ * turns. *ret_n_refused: by the writer that refused most.
+ */
+const struct lighter_error *rank_last_error(const struct rank *rank,
+                                            uint64_t *ret_n_refused);
 
 #endif

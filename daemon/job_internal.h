@@ -35,6 +35,9 @@ void job_tell_ranks(struct job *job);
 
 /* ---- jobs.c ---- */
 
+/* What its outputs have, from what its ranks have done before. */
+void job_count_outputs(struct job *job);
+
 /* Something changed: is the job complete, or over? It may be freed afterwards. */
 void job_settle(struct job *job);
 

@@ -22,6 +22,7 @@ jobs_init(struct jobs *jobs, uv_loop_t *loop, unsigned n_threads,
     TAILQ_INIT(&jobs->forgotten);
     uv_timer_init(loop, &jobs->tick);
     jobs->tick.data = jobs;
+    pace_begin(&jobs->pace, &(struct pace_counts){0}, uv_now(loop));
     uv_timer_start(&jobs->tick, jobs_watch, 1000, 1000);
     uv_unref((uv_handle_t *)&jobs->tick);
 }
@@ -406,6 +407,23 @@ job_settle(struct job *job)
 
 /* ---- the beginning ---- */
 
+void
+job_count_outputs(struct job *job)
+{
+    for (uint32_t i = 0; i < job->n_outputs; i++) {
+        struct job_output *output = &job->outputs[i];
+
+        output->n_samples = output->n_bytes = output->n_refused = 0;
+        for (uint32_t j = 0; j < job->world_size; j++) {
+            const struct stream_past *past = job->ranks[j].past;
+
+            output->n_samples += past ? past[i].n_samples : 0;
+            output->n_bytes += past ? past[i].n_bytes : 0;
+            output->n_refused += past ? past[i].n_refused : 0;
+        }
+    }
+}
+
 static int
 prepare_new(struct job *job, struct lighter_error *err)
 {
@@ -483,6 +501,11 @@ after_prepare(uv_work_t *work, int status)
     }
     job->state = JOB_OPEN;
     job->synced_bytes = job->n_bytes;
+    if (job->is_revived)
+        job_count_outputs(job);
+    pace_begin(&job->pace,
+               &(struct pace_counts){job->n_batches, job->n_samples, job->n_bytes},
+               uv_now(job->jobs->loop));
     if (job->finalizing || job_is_whole(job)) {
         job_finish(job); /* no more batches: who has come meanwhile waits for that */
         return;
@@ -506,6 +529,25 @@ jobs_find_live(struct jobs *jobs, const char *name, const char *stage)
         if (job_is_called(job, name, stage))
             return job;
     return NULL;
+}
+
+static const struct job *
+find_in(const struct job_list *list, const char *name, const char *stage, uint64_t id)
+{
+    const struct job *job;
+
+    TAILQ_FOREACH_REVERSE (job, list, job_list, link)
+        if (job_is_called(job, name, stage) && (!id || job->id == id))
+            return job;
+    return NULL;
+}
+
+const struct job *
+jobs_find(const struct jobs *jobs, const char *name, const char *stage, uint64_t id)
+{
+    const struct job *job = find_in(&jobs->live, name, stage, id);
+
+    return job ? job : find_in(&jobs->past, name, stage, id);
 }
 
 struct job *

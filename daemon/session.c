@@ -265,6 +265,8 @@ handle_write(struct session *session, struct message *message, struct reply *rep
     struct seat *seat;
     int r = find_seat(session, message->params, &seat, err);
 
+    if (r == 0)
+        r = seat_told(seat, message->params, err);
     return r < 0 ? r : seat_write(seat, message, session->memory, reply, err);
 }
 
@@ -288,6 +290,8 @@ handle_end(struct session *session, struct message *message, struct reply *reply
 
     if (r == 0)
         r = params_bool(message->params, "wait", &wait, err);
+    if (r >= 0)
+        r = seat_told(seat, message->params, err);
     return r < 0 ? r : seat_end(seat, wait, reply, err);
 }
 

@@ -7,6 +7,8 @@
 
 #include <linux/limits.h>
 
+#define TOTAL_MAX ((int64_t)1 << 40) /* batches: those of all ranks have a sum */
+
 static int
 parse_name(struct job_spec *spec, const msgpack_object *params,
            struct lighter_error *err)
@@ -50,11 +52,14 @@ static int
 parse_ranks(struct job_spec *spec, const msgpack_object *params,
             struct lighter_error *err)
 {
-    int64_t rank = 0, world_size = 1;
+    int64_t rank = 0, world_size = 1, total = 0;
     int r = params_int(params, "world_size", 1, JOB_WORLD_MAX, &world_size, err);
 
     if (r >= 0)
         r = params_int(params, "rank", 0, world_size - 1, &rank, err);
+    if (r >= 0)
+        r = params_int(params, "total", 0, TOTAL_MAX, &total, err);
+    spec->total = (uint64_t)total;
     spec->rank = (uint32_t)rank;
     spec->world_size = (uint32_t)world_size;
     return r < 0 ? r : 0;

@@ -21,6 +21,7 @@ struct job_spec {
     char name[JOB_NAME_MAX + 1];
     char stage[JOB_STAGE_SIZE];
     uint32_t rank, world_size;
+    uint64_t total;         /* batches of this rank; 0: it does not say */
     struct writer *writers; /* owned */
     uint32_t n_writers;
     struct policies policies; /* owned */

@@ -65,6 +65,7 @@ stream_past_refuse(struct stream_past *past, uint64_t first, uint64_t last,
         return -ENOMEM;
     refusals[past->n_refusals++] = (struct refusal){first, last, *error};
     past->refusals = refusals;
+    past->n_refused += last - first + 1;
     return 0;
 }
 
@@ -446,12 +447,30 @@ run_check(uv_work_t *work)
         conclude(stream);
 }
 
+/* For who looks on. The two buffers take turns. */
+static void
+keep_names(struct stream *stream)
+{
+    struct lighter_output *output = &stream->parts[0].output;
+    char *names = stream->last_names;
+    size_t room = stream->last_room;
+
+    stream->last_names = output->names;
+    stream->last_used = output->names_used;
+    stream->last_room = output->names_room;
+    output->names = names;
+    output->names_used = 0;
+    output->names_room = room;
+}
+
 static void
 finish_batch(struct stream *stream, int r, const struct lighter_error *error)
 {
     struct stream_task *task = STAILQ_FIRST(&stream->tasks);
     uint64_t n_bytes = stream->parts[0].output.n_bytes;
 
+    if (r == 0 && stream->setup.files)
+        keep_names(stream);
     for (unsigned i = 0; i < stream->n_parts; i++)
         output_clear(&stream->parts[i].output);
     stream->seq = task->batch->view.seq;
@@ -464,8 +483,14 @@ finish_batch(struct stream *stream, int r, const struct lighter_error *error)
                                  n_bytes);
     } else if (stream_past_refuse(&stream->past, stream->seq, stream->seq, error) < 0) {
         abort(); /* the next daemon has it from the journal */
+    } else {
+        stream->setup.on_refused(stream->setup.data, stream, error);
     }
+    stream->setup.on_done(stream->setup.data,
+                          uv_now(stream->setup.loop) - task->came_at);
     STAILQ_REMOVE_HEAD(&stream->tasks, link);
+    stream->n_waiting--;
+    stream->bytes_waiting -= task->batch->charge;
     batch_done(task->batch, r, error, type_of(stream)->name);
     free(task);
     stream->busy = false;
@@ -580,7 +605,10 @@ stream_push(struct stream *stream, struct batch *batch, struct lighter_error *er
     if (!task)
         return fail_nomem(err);
     task->batch = batch;
+    task->came_at = uv_now(stream->setup.loop);
     STAILQ_INSERT_TAIL(&stream->tasks, task, link);
+    stream->n_waiting++;
+    stream->bytes_waiting += batch->charge;
     next(stream);
     return 0;
 }
@@ -616,7 +644,9 @@ stream_done(struct stream *stream)
     for (unsigned i = 0; stream->parts && i < stream->setup.max_parts; i++)
         output_done(&stream->parts[i].output);
     free(stream->parts);
+    free(stream->last_names);
     stream->parts = NULL;
+    stream->last_names = NULL;
     stream_past_done(&stream->past);
     shard_close(&stream->shard);
 }

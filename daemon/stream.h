@@ -35,6 +35,7 @@ struct stream_past {
     uint64_t header_size;     /* of its shard; n_bytes is the shard's size */
     struct refusal *refusals; /* by seq; owned */
     size_t n_refusals;
+    uint64_t n_refused;   /* batches, in all of them */
     uint64_t crashed_seq; /* of the batch that the daemon died of last */
     unsigned n_crashes;   /* how often it did */
 };
@@ -59,6 +60,7 @@ struct stream_part {
 struct stream_task {
     STAILQ_ENTRY(stream_task) link;
     struct batch *batch; /* a share */
+    uint64_t came_at;    /* uv_now(), ms */
 };
 
 /* What a stream is made of; borrowed for its life. */
@@ -78,6 +80,10 @@ struct stream_setup {
     void (*on_open)(void *data, int r, const struct lighter_error *error);
     void (*on_written)(void *data, const struct stream *stream, uint64_t n_samples,
                        uint64_t n_bytes);
+    void (*on_refused)(void *data, const struct stream *stream,
+                       const struct lighter_error *error);
+    /* after either: it was here for so long */
+    void (*on_done)(void *data, uint64_t age_ms);
     /* the batch in hand waits for space on its disk: stream_retry() */
     void (*on_full)(void *data, const struct lighter_error *error);
     /* r < 0: that no more batches come could not be recorded */
@@ -86,12 +92,13 @@ struct stream_setup {
 
 struct stream {
     struct stream_setup setup;
-    void *state;                      /* the plugin's */
-    struct shard shard;               /* tables; open until stream_done() */
-    uint64_t seq;                     /* of the last batch that it is done with */
-    uint64_t n_samples, n_bytes;      /* written */
-    struct stream_past past;          /* owned */
-    STAILQ_HEAD(, stream_task) tasks; /* waiting; the first is in hand while busy */
+    void *state;                       /* the plugin's */
+    struct shard shard;                /* tables; open until stream_done() */
+    uint64_t seq;                      /* of the last batch that it is done with */
+    uint64_t n_samples, n_bytes;       /* written */
+    struct stream_past past;           /* owned */
+    STAILQ_HEAD(, stream_task) tasks;  /* waiting; the first is in hand while busy */
+    uint64_t n_waiting, bytes_waiting; /* in `tasks` */
     bool opened, busy, closing;
     bool ending;               /* ... because no more batches come */
     bool full;                 /* the batch in hand waits for space */
@@ -102,6 +109,8 @@ struct stream {
     atomic_uint n_running;     /* of them, as workers count */
     unsigned n_back;           /* of them, as the loop counts */
     uint64_t batch_samples;    /* of the batch in hand */
+    char *last_names;          /* of the files of the last batch, each with its NUL */
+    size_t last_used, last_room;
 };
 
 /* Begin to open: on_open() follows. `past` is moved into the stream, also on failure;

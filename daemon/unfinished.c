@@ -72,6 +72,7 @@ load(void *data, const char *name, struct lighter_error *err)
                      "job '%s' is not published: the daemon ended before; what was "
                      "written stays aside",
                      job->name);
+    job_count_outputs(job);
     job_release(job);
     jobs_remember(loading->jobs, job);
     if (!job->is_published && is_ready)

@@ -1,5 +1,5 @@
 /* watch.c - what is looked at once a second: batches that wait for space, plugins that
- * hang, bytes that are due on the disk.
+ * hang, bytes that are due on the disk, how fast it all goes.
  */
 #include "daemon/crash.h"
 #include "daemon/durable.h"
@@ -43,6 +43,9 @@ watch(struct job *job)
         for (uint32_t j = 0; job->ranks[i].streams && j < job->n_outputs; j++)
             watch_stream(job->jobs, &job->ranks[i].streams[j]);
     job_sync_if_due(job, job->jobs->settings);
+    pace_look(&job->pace,
+              &(struct pace_counts){job->n_batches, job->n_samples, job->n_bytes},
+              uv_now(job->jobs->loop));
 }
 
 void
@@ -54,4 +57,7 @@ jobs_watch(uv_timer_t *timer)
     TAILQ_FOREACH (job, &jobs->live, link)
         if (job->state == JOB_OPEN)
             watch(job);
+    pace_look(&jobs->pace,
+              &(struct pace_counts){jobs->n_batches, jobs->n_samples, jobs->n_bytes},
+              uv_now(jobs->loop));
 }

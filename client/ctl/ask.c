@@ -1,23 +1,55 @@
 /* ask.c - see ask.h. */
 #include "client/ctl/ask.h"
 
+#include "client/ctl/nearest.h"
+#include "client/ctl/output.h"
 #include "config.h"
+#include "util/error.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum ctl_exit
-ask_connect(const struct options *options, struct lighter_client **ret_client)
+ask_connect_long(const struct options *options, struct lighter_client **ret_client)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
     int r = lighter_connect(ret_client, options->socket_path,
                             "lighterctl " PACKAGE_VERSION, &err);
 
-    if (r == 0) {
-        lighter_set_reconnect(*ret_client, 0); /* who asked wants to know */
+    if (r == 0)
         return CTL_DONE;
-    }
     complain("%s", err.message);
     return r == -ECONNREFUSED ? CTL_NO_DAEMON : CTL_FAILED;
+}
+
+enum ctl_exit
+ask_connect(const struct options *options, struct lighter_client **ret_client)
+{
+    enum ctl_exit done = ask_connect_long(options, ret_client);
+
+    if (done == CTL_DONE)
+        lighter_set_reconnect(*ret_client, 0); /* who asked wants to know */
+    return done;
+}
+
+enum ctl_exit
+ask_try(struct lighter_client *client, const char *method, const char *params_json,
+        json_t **ret_result, struct lighter_error *err)
+{
+    json_t *result;
+    char *text;
+
+    if (lighter_control(client, method, params_json, &text, err) < 0)
+        return CTL_FAILED;
+    result = json_loads(text, JSON_ALLOW_NUL, NULL);
+    free(text);
+    if (!result) {
+        lighter_fail(err, LIGHTER_E_PROTOCOL, "the answer to '%s' cannot be read",
+                     method);
+        return CTL_FAILED;
+    }
+    *ret_result = result;
+    return CTL_DONE;
 }
 
 enum ctl_exit
@@ -25,22 +57,117 @@ ask_on(struct lighter_client *client, const char *method, const char *params_jso
        json_t **ret_result)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
-    json_t *result;
-    char *text;
+    enum ctl_exit done = ask_try(client, method, params_json, ret_result, &err);
 
-    if (lighter_control(client, method, params_json, &text, &err) < 0) {
+    if (done != CTL_DONE)
         complain("%s", err.message);
-        return CTL_FAILED;
-    }
-    result = json_loads(text, JSON_ALLOW_NUL, NULL);
-    free(text);
-    if (!result) {
-        complain("the answer to '%s' cannot be read", method);
-        return CTL_FAILED;
-    }
-    *ret_result = result;
-    return CTL_DONE;
+    return done;
 }
+
+/* ---- about one job ------------------------------------------------------------- */
+
+/* The job's name that was perhaps meant, among those that the daemon has. Owned; NULL:
+ * there is none, or one has just this name.
+ */
+static char *
+find_nearest(struct lighter_client *client, const char *wanted)
+{
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+    struct nearest nearest;
+    json_t *result, *job;
+    char *name = NULL;
+    size_t i;
+
+    if (ask_try(client, "jobs", NULL, &result, &err) != CTL_DONE)
+        return NULL;
+    nearest_begin(&nearest, wanted);
+    json_array_foreach (json_object_get(result, "jobs"), i, job) {
+        const char *each = json_string_value(json_object_get(job, "name"));
+
+        if (each)
+            nearest_try(&nearest, each);
+    }
+    if (nearest.name && strcmp(nearest.name, wanted) != 0)
+        name = formatted("%s", nearest.name);
+    json_decref(result);
+    return name;
+}
+
+static void
+complain_about_job(struct lighter_client *client, const char *wanted,
+                   const struct lighter_error *err)
+{
+    AUTO(free_bytes) char *nearest = NULL;
+
+    if (err->code == LIGHTER_E_STATE)
+        nearest = find_nearest(client, wanted);
+    if (nearest)
+        complain("%s; did you mean '%s'?", err->message, nearest);
+    else
+        complain("%s", err->message);
+}
+
+/* Returns owned; NULL: a text is not UTF-8. Takes `more`. */
+static char *
+make_params(const struct options *options, json_int_t id, json_t *more)
+{
+    json_t *params = json_pack("{s:s, s:s*, s:I}", "job", options->arguments[0],
+                               "stage", options->stage, "id", id);
+    char *text = NULL;
+
+    if (params && more)
+        json_object_update(params, more);
+    if (params)
+        text = json_dumps(params, JSON_COMPACT);
+    json_decref(params);
+    json_decref(more);
+    return text;
+}
+
+enum ctl_exit
+ask_try_job(struct lighter_client *client, const struct options *options,
+            const char *method, json_int_t id, json_t *more, json_t **ret_result,
+            struct lighter_error *err)
+{
+    AUTO(free_bytes) char *params = make_params(options, id, more);
+
+    if (params)
+        return ask_try(client, method, params, ret_result, err);
+    lighter_fail(err, LIGHTER_E_PARAMS,
+                 "the job's name, or another word, is not UTF-8");
+    return CTL_USAGE;
+}
+
+enum ctl_exit
+ask_about_job(struct lighter_client *client, const struct options *options,
+              const char *method, json_int_t id, json_t *more, json_t **ret_result)
+{
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+    enum ctl_exit done =
+        ask_try_job(client, options, method, id, more, ret_result, &err);
+
+    if (done != CTL_DONE)
+        complain_about_job(client, options->arguments[0], &err);
+    return done;
+}
+
+enum ctl_exit
+ask_job(const struct options *options, const char *method, json_t *more,
+        json_t **ret_result)
+{
+    struct lighter_client *client;
+    enum ctl_exit done = ask_connect(options, &client);
+
+    if (done != CTL_DONE) {
+        json_decref(more);
+        return done;
+    }
+    done = ask_about_job(client, options, method, 0, more, ret_result);
+    lighter_disconnect(client);
+    return done;
+}
+
+/* ---- connect, ask, disconnect -------------------------------------------------- */
 
 enum ctl_exit
 ask(const struct options *options, const char *method, const char *params_json,

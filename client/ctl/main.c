@@ -15,19 +15,19 @@ print_help(void)
          "\n"
          "verbs (lighterctl VERB --help has more on each):");
     for (size_t i = 0; verbs[i]; i++)
-        printf("  %-12s %s\n", verbs[i]->name, verbs[i]->summary);
+        printf("  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
     puts("\n"
          "options, before or after the verb:\n"
          "  --socket PATH      where the daemon listens; else $LIGHTERD_SOCKET, else\n"
          "                     the usual places (see lighterctl(1))\n"
          "  --json             print JSON, for scripts\n"
-         "  --timeout SECONDS  shutdown: how long to wait for the end (30)\n"
-         "  --stage STAGE      finalize, discard: of which stage the job is\n"
+         "  --stage STAGE      of which stage the job is, where several have its name\n"
          "  -h, --help         this text, or a verb's\n"
          "  -V, --version      which lighterctl this is\n"
          "\n"
          "exit codes: 0 done, 1 the daemon refused, 2 wrong usage, 3 no daemon "
-         "listens.");
+         "listens;\n"
+         "watch has more.");
 }
 
 static enum ctl_exit
@@ -55,15 +55,9 @@ run_verb(const struct verb *verb, const struct options *options)
                  verb->name);
         return CTL_USAGE;
     }
-    if (options->has_timeout && !verb->takes_timeout) {
-        complain("'%s' takes no --timeout", verb->name);
-        return CTL_USAGE;
-    }
-    if (options->stage && !verb->takes_stage) {
-        complain("'%s' takes no --stage", verb->name);
-        return CTL_USAGE;
-    }
-    return verb->run(options);
+    return options_check(options, verb->name, verb->takes) == CTL_DONE
+               ? verb->run(options)
+               : CTL_USAGE;
 }
 
 static enum ctl_exit

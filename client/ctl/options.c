@@ -1,26 +1,45 @@
 /* options.c - see options.h. */
 #include "client/ctl/options.h"
 
+#include "client/ctl/nearest.h"
 #include "client/ctl/output.h"
+
+#include "util/error.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define MAX_TIMEOUT_S 86400
+#define MAX_SECONDS 86400
+#define MAX_LINES 1000000
 
-enum { OPTION_SOCKET = 256, OPTION_JSON, OPTION_TIMEOUT, OPTION_STAGE };
+enum {
+    OPTION_SOCKET = 256,
+    OPTION_JSON,
+    OPTION_TIMEOUT,
+    OPTION_STAGE,
+    OPTION_WAIT,
+    OPTION_ONCE,
+    OPTION_DRAIN
+};
 
 static const struct option long_options[] = {
     {"socket", required_argument, NULL, OPTION_SOCKET},
     {"json", no_argument, NULL, OPTION_JSON},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"stage", required_argument, NULL, OPTION_STAGE},
+    {"wait", no_argument, NULL, OPTION_WAIT},
+    {"lines", required_argument, NULL, 'n'},
+    {"once", no_argument, NULL, OPTION_ONCE},
+    {"drain", required_argument, NULL, OPTION_DRAIN},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0}};
+
+static const char *const stages[] = {"predict", "validate", "test", "fit", NULL};
 
 void
 complain(const char *format, ...)
@@ -36,22 +55,86 @@ complain(const char *format, ...)
     free(shown);
 }
 
+/* `what` is for the complaint: "--timeout expects whole seconds". */
 static enum ctl_exit
-parse_timeout(const char *text, struct options *options)
+parse_number(const char *what, const char *text, int max, int *ret_number)
 {
     char *end;
-    long seconds;
+    long number;
 
     errno = 0;
-    seconds = strtol(text, &end, 10);
-    if (errno || end == text || *end || seconds < 0 || seconds > MAX_TIMEOUT_S) {
-        complain("--timeout expects whole seconds from 0 to %d, got '%s'",
-                 MAX_TIMEOUT_S, text);
+    number = strtol(text, &end, 10);
+    if (errno || end == text || *end || number < 0 || number > max) {
+        complain("%s from 0 to %d, got '%s'", what, max, text);
         return CTL_USAGE;
     }
-    options->has_timeout = true;
-    options->timeout_s = (int)seconds;
+    *ret_number = (int)number;
     return CTL_DONE;
+}
+
+static enum ctl_exit
+check_stage(const char *stage)
+{
+    struct nearest nearest;
+
+    nearest_begin(&nearest, stage);
+    for (size_t i = 0; stages[i]; i++) {
+        if (strcmp(stages[i], stage) == 0)
+            return CTL_DONE;
+        nearest_try(&nearest, stages[i]);
+    }
+    if (nearest.name)
+        complain("no stage '%s'; did you mean '%s'?", stage, nearest.name);
+    else
+        complain("--stage expects predict, validate, test or fit, got '%s'", stage);
+    return CTL_USAGE;
+}
+
+/* An option that only some verbs take. */
+static enum ctl_exit
+take_special(int option, struct options *options)
+{
+    switch (option) {
+    case OPTION_TIMEOUT:
+        options->given |= TAKES_TIMEOUT;
+        return parse_number("--timeout expects whole seconds", optarg, MAX_SECONDS,
+                            &options->timeout_s);
+    case OPTION_STAGE:
+        options->given |= TAKES_STAGE;
+        options->stage = optarg;
+        return check_stage(optarg);
+    case OPTION_WAIT:
+        options->given |= TAKES_WAIT;
+        return CTL_DONE;
+    case 'n':
+        options->given |= TAKES_LINES;
+        return parse_number("--lines expects a number", optarg, MAX_LINES,
+                            &options->n_lines);
+    case OPTION_ONCE:
+        options->given |= TAKES_ONCE;
+        return CTL_DONE;
+    default:
+        options->given |= TAKES_DRAIN;
+        return parse_number("--drain expects whole seconds", optarg, MAX_SECONDS,
+                            &options->drain_s);
+    }
+}
+
+/* `word` as it was typed; there is no such option. */
+static void
+complain_unknown(const char *word)
+{
+    AUTO(free_bytes) char *name = formatted("%s", word + strspn(word, "-"));
+    struct nearest nearest;
+
+    name[strcspn(name, "=")] = '\0';
+    nearest_begin(&nearest, name);
+    for (const struct option *each = long_options; each->name; each++)
+        nearest_try(&nearest, each->name);
+    if (nearest.name)
+        complain("no option '%s'; did you mean '--%s'?", word, nearest.name);
+    else
+        complain("no option '%s'; see lighterctl --help", word);
 }
 
 static enum ctl_exit
@@ -64,11 +147,6 @@ take_option(int option, struct options *options, char **argv)
     case OPTION_JSON:
         options->json = true;
         return CTL_DONE;
-    case OPTION_TIMEOUT:
-        return parse_timeout(optarg, options);
-    case OPTION_STAGE:
-        options->stage = optarg;
-        return CTL_DONE;
     case 'h':
         options->help = true;
         return CTL_DONE;
@@ -78,13 +156,30 @@ take_option(int option, struct options *options, char **argv)
     case ':':
         complain("'%s' needs a value; see lighterctl --help", argv[optind - 1]);
         return CTL_USAGE;
-    default:
+    case '?':
         if (optopt && optopt < OPTION_SOCKET) /* one letter, maybe among others */
             complain("no option '-%c'; see lighterctl --help", optopt);
         else
-            complain("no option '%s'; see lighterctl --help", argv[optind - 1]);
+            complain_unknown(argv[optind - 1]);
         return CTL_USAGE;
+    default:
+        return take_special(option, options);
     }
+}
+
+enum ctl_exit
+options_check(const struct options *options, const char *verb, unsigned takes)
+{
+    static const char *const names[] = {"--timeout", "--stage", "--wait",
+                                        "--lines",   "--once",  "--drain"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (options->given & ~takes & 1u << i) {
+            complain("'%s' takes no %s; see lighterctl %s --help", verb, names[i],
+                     verb);
+            return CTL_USAGE;
+        }
+    return CTL_DONE;
 }
 
 enum ctl_exit
@@ -92,9 +187,10 @@ options_parse(int argc, char **argv, struct options *ret_options)
 {
     int option;
 
-    *ret_options = (struct options){.timeout_s = OPTIONS_TIMEOUT_DEFAULT_S};
+    *ret_options = (struct options){.timeout_s = OPTIONS_TIMEOUT_DEFAULT_S,
+                                    .n_lines = OPTIONS_LINES_DEFAULT};
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":hV", long_options, NULL)) != -1)
+    while ((option = getopt_long(argc, argv, ":hVn:", long_options, NULL)) != -1)
         if (take_option(option, ret_options, argv) != CTL_DONE)
             return CTL_USAGE;
     if (optind < argc)

@@ -14,8 +14,7 @@
 
 /* ---- texts --------------------------------------------------------------------- */
 
-/* There is nothing to undo: a program that only asks may end anywhere. */
-static void *
+void *
 must(void *pointer)
 {
     if (!pointer) {
@@ -68,8 +67,7 @@ printable(const char *text)
     return shown;
 }
 
-/* Columns on a terminal: characters, all taken as one wide. */
-static size_t
+size_t
 text_width(const char *text)
 {
     size_t width = 0;
@@ -77,6 +75,20 @@ text_width(const char *text)
     for (; *text; text++)
         width += ((unsigned char)*text & 0xc0) != 0x80;
     return width;
+}
+
+char *
+text_fitted(const char *text, int columns)
+{
+    size_t size = 0;
+    int n = 0;
+
+    if (columns <= 0 || text_width(text) <= (size_t)columns)
+        return formatted("%s", columns <= 0 ? "" : text);
+    for (; text[size]; size++) /* to where the last character begins that has room */
+        if (((unsigned char)text[size] & 0xc0) != 0x80 && ++n == columns)
+            break;
+    return formatted("%.*s~", (int)size, text);
 }
 
 /* ---- values -------------------------------------------------------------------- */
@@ -115,6 +127,35 @@ format_duration(double seconds)
 }
 
 char *
+format_brief_duration(double seconds)
+{
+    static const struct {
+        double seconds;
+        const char *name;
+    } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
+    size_t i = 0;
+
+    if (seconds >= 10000 * units[0].seconds)
+        return formatted("ages");
+    while (i < 3 && seconds < units[i].seconds)
+        i++;
+    return formatted("%d %s", (int)(seconds / units[i].seconds), units[i].name);
+}
+
+char *
+format_brief_count(double count)
+{
+    static const char units[] = " kMGTPE";
+    size_t unit = 0;
+
+    if (count < 99999.5)
+        return formatted("%.0f", count);
+    for (; count >= 999.95 && unit < sizeof units - 2; unit++)
+        count /= 1000;
+    return formatted("%.1f%c", count, units[unit]);
+}
+
+char *
 show_text(const json_t *value)
 {
     AUTO(free_bytes) char *text = NULL;
@@ -149,6 +190,28 @@ show_flag(const json_t *value)
     if (!json_is_boolean(value))
         return show_text(value);
     return formatted("%s", json_is_true(value) ? "yes" : "no");
+}
+
+char *
+show_rate(const json_t *value)
+{
+    double rate = json_number_value(value);
+
+    if (!json_is_number(value) || rate <= 0)
+        return show_text(json_is_number(value) ? NULL : value);
+    return rate < 9.95 ? formatted("%.1f/s", rate) : formatted("%.0f/s", rate);
+}
+
+char *
+show_byte_rate(const json_t *value)
+{
+    AUTO(free_bytes) char *size = NULL;
+    double rate = json_number_value(value);
+
+    if (!json_is_number(value) || rate <= 0 || rate >= 1e18)
+        return show_text(json_is_number(value) ? NULL : value);
+    size = format_size((uint64_t)rate);
+    return formatted("%s/s", size);
 }
 
 /* ---- tables and blocks --------------------------------------------------------- */
@@ -276,6 +339,15 @@ output_block(FILE *file, const struct field *fields, const json_t *row)
         print_cell(file, fields->title, FIELD_LEFT, width, &blanks);
         fprintf(file, "%*s%s\n", (int)blanks, "", text);
     }
+}
+
+void
+output_json_line(FILE *file, const json_t *json)
+{
+    json_dumpf(json, file,
+               JSON_COMPACT | JSON_SORT_KEYS | JSON_ENSURE_ASCII |
+                   JSON_REAL_PRECISION(15));
+    fputc('\n', file);
 }
 
 void

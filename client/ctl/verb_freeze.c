@@ -12,10 +12,9 @@
     "usage: lighterctl [--socket PATH] [--json] " verb " JOB PATTERN...\n"             \
     "\n"                                                                               \
     "Makes a running training " what " the parameters whose names match a PATTERN\n"   \
-    "(with * ? and [], as a shell's) from its next step on, whatever its freezers "    \
-    "say.\n"                                                                           \
-    "JOB is the job's name, as lighterctl jobs has it. Where a training has several\n" \
-    "ranks, all of them change at the same step.\n"                                    \
+    "(with * ? and [], as a shell's) from its next step on, whatever its freezers\n"   \
+    "say. JOB is the job's name, as lighterctl jobs has it. Where a training has\n"    \
+    "several ranks, all of them change at the same step.\n"                            \
     "\n"                                                                               \
     "example:\n"                                                                       \
     "  $ lighterctl " verb " fit-549f9ef9 'encoder.*' head.bias\n"                     \
@@ -25,37 +24,31 @@
     "matches\n"                                                                        \
     "nothing), 2 wrong usage, 3 no daemon listens.\n"
 
-/* Returns owned; NULL: an argument is not UTF-8. */
-static char *
-make_params(const struct options *options)
+/* Returns owned; NULL: one is not UTF-8. */
+static json_t *
+make_patterns(const struct options *options)
 {
-    json_t *patterns = json_array(), *params;
-    char *text;
+    json_t *patterns = json_array();
 
     for (int i = 1; i < options->n_arguments; i++)
         if (json_array_append_new(patterns, json_string(options->arguments[i])) < 0) {
             json_decref(patterns);
             return NULL;
         }
-    params =
-        json_pack("{s:s, s:o}", "job", options->arguments[0], "patterns", patterns);
-    text = params ? json_dumps(params, JSON_COMPACT) : NULL;
-    json_decref(params);
-    return text;
+    return json_pack("{s:o}", "patterns", patterns);
 }
 
 static enum ctl_exit
 run(const struct options *options, const char *method)
 {
-    AUTO(free_bytes) char *params = make_params(options);
+    json_t *patterns = make_patterns(options), *result;
     enum ctl_exit done;
-    json_t *result;
 
-    if (!params) {
-        complain("the job's name or a pattern is not UTF-8");
+    if (!patterns) {
+        complain("a pattern is not UTF-8");
         return CTL_USAGE;
     }
-    done = ask(options, method, params, &result);
+    done = ask_job(options, method, patterns, &result);
     if (done != CTL_DONE)
         return done;
     if (options->json)

@@ -15,19 +15,20 @@ static const char help[] =
     "           under their final names), failed, aborted (its process said so), or\n"
     "           interrupted (its process vanished)\n"
     "  RANKS    processes that have ended their part, of all that belong to the job\n"
-    "  BATCHES, SAMPLES, BYTES\n"
+    "  SAMPLES, BYTES\n"
     "           what has been written\n"
+    "  RATE     samples a second, of about the last ten seconds\n"
     "  AGE      since the first process opened the job\n"
     "\n"
     "Why a job is over without being published stands below it, or that it waits\n"
     "because a disk is full; and whether it is unfinished: what it has written is\n"
-    "there, and it can go on. --json also has the paths of the outputs (targets).\n"
+    "there, and it can go on. lighterctl show has more of one job, --json of all.\n"
     "\n"
     "example:\n"
     "  $ lighterctl jobs\n"
-    "  NAME         STAGE    STATE   RANKS  BATCHES  SAMPLES     BYTES        AGE\n"
-    "  predictions  predict  open      0/2      310     9920  12.1 MiB  1 min 8 s\n"
-    "  masks        predict  failed    1/1       80     2560   1.3 GiB  2 h 3 min\n"
+    "  NAME         STAGE    STATE   RANKS  SAMPLES     BYTES   RATE        AGE\n"
+    "  predictions  predict  open      0/2     9920  12.1 MiB  146/s  1 min 8 s\n"
+    "  masks        predict  failed    1/1     2560   1.3 GiB      -  2 h 3 min\n"
     "    error: /data/masks: No space left on device\n"
     "    unfinished: open it with resume, or lighterctl finalize or discard it\n"
     "\n"
@@ -56,9 +57,9 @@ static const struct field fields[] = {
     {"STAGE", "stage", show_text, FIELD_LEFT},
     {"STATE", "state", show_text, FIELD_LEFT},
     {"RANKS", NULL, show_ranks, FIELD_RIGHT},
-    {"BATCHES", "batches", show_text, FIELD_RIGHT},
     {"SAMPLES", "samples", show_text, FIELD_RIGHT},
     {"BYTES", "bytes_written", show_size, FIELD_RIGHT},
+    {"RATE", "samples_per_second", show_rate, FIELD_RIGHT},
     {"AGE", "age", show_duration, FIELD_RIGHT},
     {"error", "error", show_text, FIELD_NOTE},
     {"waits for space", "waits", show_text, FIELD_NOTE},

@@ -8,6 +8,8 @@
 #include "client/ctl/output.h"
 #include "client/ctl/verbs.h"
 
+#include "util/error.h"
+
 #include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -17,16 +19,21 @@
 #include <unistd.h>
 
 static const char help[] =
-    "usage: lighterctl [--socket PATH] [--json] shutdown [--timeout SECONDS]\n"
+    "usage: lighterctl [--socket PATH] [--json] shutdown [--drain SECONDS]\n"
+    "                  [--timeout SECONDS]\n"
     "\n"
     "Asks the daemon to end, and waits until it no longer answers. The daemon first\n"
-    "finishes what it has been given.\n"
+    "writes what it has been given. What it cannot write in time is not lost: the\n"
+    "clients have it still, and go on with the next daemon.\n"
     "\n"
+    "  --drain SECONDS\n"
+    "           how long that may take; else the daemon's own setting, drain, says it\n"
     "  --timeout SECONDS\n"
-    "           how long to wait, 30 by default; the daemon goes on ending after that\n"
+    "           how long to wait here: 30 by default, and --drain more with that; the\n"
+    "           daemon goes on ending after that\n"
     "\n"
     "example:\n"
-    "  $ lighterctl shutdown --timeout 60\n"
+    "  $ lighterctl shutdown --drain 120\n"
     "  lighterd 4711 has ended\n"
     "\n"
     "exit codes: 0 it has ended, 1 it refused or still answers, 2 wrong usage,\n"
@@ -93,18 +100,28 @@ wait_silent(const char *socket_path, int64_t end_ms)
     return true;
 }
 
+/* Not less than what the daemon was just given. */
+static int
+choose_timeout(const struct options *options)
+{
+    bool is_drained = options->given & TAKES_DRAIN && !(options->given & TAKES_TIMEOUT);
+
+    return options->timeout_s + (is_drained ? options->drain_s : 0);
+}
+
 static enum ctl_exit
 wait_ended(const struct lighter_client *client, const struct options *options)
 {
     const struct lighter_hello *hello = lighter_hello(client);
-    int64_t end_ms = now_ms() + (int64_t)options->timeout_s * 1000;
+    int timeout_s = choose_timeout(options);
+    int64_t end_ms = now_ms() + (int64_t)timeout_s * 1000;
     json_t *json;
 
     if (!wait_disconnected(lighter_fd(client), end_ms) ||
         (has_own_socket(client) && !wait_silent(hello->socket_path, end_ms))) {
         complain("lighterd %" PRId64 " still answers on %s after %d s; it goes on "
                  "ending",
-                 hello->pid, hello->socket_path, options->timeout_s);
+                 hello->pid, hello->socket_path, timeout_s);
         return CTL_FAILED;
     }
     if (!options->json) {
@@ -122,11 +139,14 @@ run(const struct options *options)
 {
     struct lighter_client *client;
     enum ctl_exit done = ask_connect(options, &client);
+    AUTO(free_bytes) char *params = NULL;
     json_t *result;
 
     if (done != CTL_DONE)
         return done;
-    done = ask_on(client, "shutdown", NULL, &result);
+    if (options->given & TAKES_DRAIN)
+        params = formatted("{\"drain\": %d}", options->drain_s);
+    done = ask_on(client, "shutdown", params, &result);
     if (done == CTL_DONE) {
         json_decref(result);
         done = wait_ended(client, options);
@@ -138,5 +158,5 @@ run(const struct options *options)
 const struct verb verb_shutdown = {.name = "shutdown",
                                    .summary = "end the daemon, and wait until it has",
                                    .help = help,
-                                   .takes_timeout = true,
+                                   .takes = TAKES_TIMEOUT | TAKES_DRAIN,
                                    .run = run};

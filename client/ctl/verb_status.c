@@ -9,8 +9,9 @@ static const char help[] =
     "usage: lighterctl [--socket PATH] [--json] status\n"
     "\n"
     "Shows the daemon's version and process, how long it has run, who is connected,\n"
-    "how many jobs there are and were, how many bytes wait to be written and how many\n"
-    "may, and what has been written since the start.\n"
+    "how many jobs there are and were, what waits to be written and how many bytes\n"
+    "may, how fast it is written (of about the last ten seconds), what has been since\n"
+    "the start, and for how long processes have waited for it altogether (blocked).\n"
     "\n"
     "example:\n"
     "  $ lighterctl status\n"
@@ -20,10 +21,11 @@ static const char help[] =
     "  uptime       3 h 12 min\n"
     "  connections  2\n"
     "  jobs         1 live, 12 published, 0 failed\n"
-    "  waiting      3.5 MiB of at most 1.0 GiB\n"
-    "  batches      18230\n"
-    "  samples      583360\n"
-    "  written      2.1 GiB\n"
+    "  waiting      12 batches, 3.5 MiB of at most 1.0 GiB\n"
+    "  throughput   1250 samples/s, 4.6 MiB/s\n"
+    "  written      583360 samples in 18230 batches, 2.1 GiB\n"
+    "  refused      0\n"
+    "  blocked      0.0 s\n"
     "  threads      16\n"
     "\n"
     "  $ lighterctl --json status | jq .bytes_waiting\n"
@@ -44,11 +46,33 @@ show_jobs(const json_t *status)
 static char *
 show_waiting(const json_t *status)
 {
+    AUTO(free_bytes)
+    char *batches = show_text(json_object_get(status, "batches_waiting"));
     AUTO(free_bytes) char *now = show_size(json_object_get(status, "bytes_waiting"));
     AUTO(free_bytes)
     char *most = show_size(json_object_get(status, "max_daemon_bytes"));
 
-    return formatted("%s of at most %s", now, most);
+    return formatted("%s batches, %s of at most %s", batches, now, most);
+}
+
+static char *
+show_throughput(const json_t *status)
+{
+    double samples = json_number_value(json_object_get(status, "samples_per_second"));
+    double bytes = json_number_value(json_object_get(status, "bytes_per_second"));
+    AUTO(free_bytes) char *size = format_size(bytes > 0 ? (uint64_t)bytes : 0);
+
+    return formatted("%.0f samples/s, %s/s", samples, size);
+}
+
+static char *
+show_written(const json_t *status)
+{
+    AUTO(free_bytes) char *samples = show_text(json_object_get(status, "samples"));
+    AUTO(free_bytes) char *batches = show_text(json_object_get(status, "batches"));
+    AUTO(free_bytes) char *bytes = show_size(json_object_get(status, "bytes_written"));
+
+    return formatted("%s samples in %s batches, %s", samples, batches, bytes);
 }
 
 static const struct field fields[] = {
@@ -59,9 +83,10 @@ static const struct field fields[] = {
     {"connections", "connections", show_text, FIELD_LEFT},
     {"jobs", NULL, show_jobs, FIELD_LEFT},
     {"waiting", NULL, show_waiting, FIELD_LEFT},
-    {"batches", "batches", show_text, FIELD_LEFT},
-    {"samples", "samples", show_text, FIELD_LEFT},
-    {"written", "bytes_written", show_size, FIELD_LEFT},
+    {"throughput", NULL, show_throughput, FIELD_LEFT},
+    {"written", NULL, show_written, FIELD_LEFT},
+    {"refused", "refused", show_text, FIELD_LEFT},
+    {"blocked", "blocked", show_duration, FIELD_LEFT},
     {"threads", "threads", show_text, FIELD_LEFT},
     {NULL, NULL, NULL, 0}};
 

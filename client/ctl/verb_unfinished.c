@@ -36,30 +36,13 @@ static const char help_discard[] =
     "exit codes: 0 done, 1 the daemon refused (no such job, or processes are\n"
     "connected to it) or could not, 2 wrong usage, 3 no daemon listens.\n";
 
-/* Returns owned; NULL: a text is not UTF-8. */
-static char *
-make_params(const struct options *options)
-{
-    json_t *params =
-        json_pack("{s:s, s:s*}", "job", options->arguments[0], "stage", options->stage);
-    char *text = params ? json_dumps(params, JSON_COMPACT) : NULL;
-
-    json_decref(params);
-    return text;
-}
-
 static enum ctl_exit
 run(const struct options *options, const char *method, const char *what)
 {
-    AUTO(free_bytes) char *params = make_params(options), *name = NULL;
-    enum ctl_exit done;
+    AUTO(free_bytes) char *name = NULL;
     json_t *result;
+    enum ctl_exit done = ask_job(options, method, NULL, &result);
 
-    if (!params) {
-        complain("the job's name or stage is not UTF-8");
-        return CTL_USAGE;
-    }
-    done = ask(options, method, params, &result);
     if (done != CTL_DONE)
         return done;
     if (options->json) {
@@ -89,7 +72,7 @@ const struct verb verb_finalize = {.name = "finalize",
                                    .help = help_finalize,
                                    .min_arguments = 1,
                                    .max_arguments = 1,
-                                   .takes_stage = true,
+                                   .takes = TAKES_STAGE,
                                    .run = run_finalize};
 
 const struct verb verb_discard = {.name = "discard",
@@ -97,5 +80,5 @@ const struct verb verb_discard = {.name = "discard",
                                   .help = help_discard,
                                   .min_arguments = 1,
                                   .max_arguments = 1,
-                                  .takes_stage = true,
+                                  .takes = TAKES_STAGE,
                                   .run = run_discard};

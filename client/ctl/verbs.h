@@ -9,13 +9,13 @@ struct verb {
     const char *summary; /* a line of lighterctl --help */
     const char *help;    /* lighterctl NAME --help: all of it */
     int min_arguments, max_arguments;
-    bool takes_timeout, takes_stage;
+    unsigned takes; /* options, beside those that all take: enum option_bit */
     enum ctl_exit (*run)(const struct options *options);
 };
 
-extern const struct verb verb_config, verb_discard, verb_finalize, verb_freeze,
-    verb_jobs, verb_ping, verb_plugins, verb_reload, verb_shutdown, verb_status,
-    verb_unfreeze;
+extern const struct verb verb_config, verb_discard, verb_finalize, verb_flush,
+    verb_freeze, verb_jobs, verb_metrics, verb_ping, verb_plugins, verb_reload, verb_show,
+    verb_shutdown, verb_status, verb_tail, verb_top, verb_unfreeze, verb_watch;
 
 /* All of them, in the order of the help; ends with NULL. */
 extern const struct verb *const verbs[];

@@ -1,7 +1,8 @@
 """The end-to-end tests: the real daemon, driven by the real clients.
 
 $LIGHTERD, $LIGHTERCTL and $LIGHTERD_PLUGIN_DIR say which; without them those in build/
-are taken. What tests share: daemons.py, ranks.py, rawclient.py, judges.py.
+are taken. What tests share: daemons.py, lighterctl.py, ranks.py, rawclient.py,
+judges.py.
 """
 
 import os
@@ -10,7 +11,9 @@ import sys
 
 import pytest
 
-pytest.register_assert_rewrite("daemons", "ranks", "rawclient", "judges", "managers")
+pytest.register_assert_rewrite(
+    "daemons", "judges", "lighterctl", "managers", "ranks", "rawclient"
+)
 
 import daemons  # noqa: E402
 

@@ -56,6 +56,22 @@ def is_answered(client, id, within_s=0.5):
     return True
 
 
+def test_shutdown_waits_no_longer_than_it_is_told(start_daemon, disk):
+    daemon = start_daemon("--drain", "600")
+    fill(disk)
+    with daemon.raw() as client:
+        client.open_csv(disk / "t.csv", job="t")
+        client.post("write", job=1, seq=1, outputs={"x": rows("a")})
+        daemons.until(lambda: waits(daemon), "the disk is full")
+        since = time.monotonic()
+        shutdown = [daemons.LIGHTERCTL, "--socket", daemon.socket, "shutdown"]
+        subprocess.run([*shutdown, "--drain", "1"], check=True, capture_output=True)
+
+        assert 0.5 < time.monotonic() - since < 10
+    assert daemon.wait() == 1  # it has not written all
+    assert "not all was written within 1 s" in daemon.log()
+
+
 def test_a_batch_waits_for_space_and_others_behind_it(start_daemon, disk):
     daemon = start_daemon()
     with daemon.raw() as client:

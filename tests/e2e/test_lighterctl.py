@@ -9,54 +9,27 @@ import subprocess
 import daemons
 import pytest
 import rawclient
+from lighterctl import as_json, built, ctl, fields, on, rows  # noqa: F401
 
-VERBS = [
-    *("status", "jobs", "plugins", "ping", "finalize", "discard", "reload", "shutdown")
-]
-ARGUMENTS = {"finalize": ["job"], "discard": ["job"]}
+VERBS = {
+    "status": [],
+    "top": [],
+    "jobs": [],
+    "show": ["job"],
+    "watch": ["job"],
+    "tail": ["job"],
+    "flush": [],
+    "plugins": [],
+    "ping": [],
+    "finalize": ["job"],
+    "discard": ["job"],
+    "freeze": ["job", "*"],
+    "unfreeze": ["job", "*"],
+    "reload": [],
+    "shutdown": [],
+}
 
-
-@pytest.fixture(autouse=True)
-def built():
-    if not os.access(daemons.LIGHTERCTL, os.X_OK):
-        pytest.skip(f"there is no {daemons.LIGHTERCTL}")
-
-
-def ctl(*args, expect=0, **more):
-    done = subprocess.run(
-        [daemons.LIGHTERCTL, *args],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        **more,
-    )
-    assert done.returncode == expect, done
-    daemons.assert_clean_log(done.stderr)
-    # either an answer or one line of complaint
-    assert bool(done.stdout) != bool(done.stderr), done
-    if expect:
-        assert (
-            done.stderr.startswith("lighterctl: ") and done.stderr.count("\n") == 1
-        ), done
-    return done.stdout or done.stderr
-
-
-def as_json(*args):
-    return json.loads(ctl("--json", *args))
-
-
-def on(daemon, *args, **more):
-    return ctl("--socket", daemon.socket, *args, **more)
-
-
-def fields(block):
-    return dict(re.split(r"\s{2,}", line, maxsplit=1) for line in block.splitlines())
-
-
-def rows(text):
-    """The rows of a table whose columns are at least two blanks apart."""
-    return [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+PACES = ["batches", "samples", "bytes"]
 
 
 @pytest.fixture
@@ -83,8 +56,9 @@ def test_status_is_a_block_for_people(busy):
     assert found["pid"] == str(busy.pid)
     assert found["socket"] == busy.socket
     assert found["jobs"] == "1 live, 1 published, 1 failed"
-    assert found["samples"] == "1000"
-    assert found["waiting"] == "0 B of at most 1.0 GiB"
+    assert found["written"].startswith("1000 samples in 1 batches, ")
+    assert found["waiting"] == "0 batches, 0 B of at most 1.0 GiB"
+    assert re.fullmatch(r"\d+ samples/s, [\d.]+ \w+/s", found["throughput"])
     assert (
         len(
             {
@@ -99,11 +73,15 @@ def test_status_is_a_block_for_people(busy):
 def test_status_is_json_for_scripts(busy):
     found = as_json("--socket", busy.socket, "status")
 
-    assert found == {**busy.ask("status"), "uptime": found["uptime"], "connections": 2}
+    changing = {"uptime", *(f"{each}_per_second" for each in PACES)}
+    expected = {**busy.ask("status"), "connections": 2}
+    assert {**expected, **{key: found[key] for key in changing}} == found
     assert 0 <= found["uptime"] < 3600
     assert sorted(found) == sorted(
         "version pid uptime socket connections jobs jobs_published jobs_failed "
-        "bytes_waiting max_daemon_bytes batches samples bytes_written threads".split()
+        "batches_waiting bytes_waiting oldest_waiting max_daemon_bytes batches samples "
+        "bytes_written batches_per_second samples_per_second bytes_per_second refused "
+        "blocked threads".split()
     )
 
 
@@ -118,13 +96,13 @@ def test_jobs_is_a_table_for_people(busy):
         "STAGE",
         "STATE",
         "RANKS",
-        "BATCHES",
         "SAMPLES",
         "BYTES",
+        "RATE",
         "AGE",
     ]
     names = {row[0]: row for row in found[1:]}
-    assert names["done"][1:6] == ["predict", "published", "1/1", "1", "1000"]
+    assert names["done"][1:6] == ["predict", "published", "1/1", "1000", "4.8 KiB"]
     assert names["given up"][1:4] == ["test", "aborted", "0/1"]
     assert names["live-é"][1:4] == ["predict", "open", "0/2"]
     notes = [" ".join(row) for row in found]
@@ -148,11 +126,11 @@ def test_columns_are_aligned(busy):
 def test_jobs_are_json_for_scripts(busy):
     found = as_json("jobs", "--socket", busy.socket)["jobs"]
 
-    ages = [job.pop("age") for job in found]
-    assert all(0 <= age < 3600 for age in ages)
+    assert all(0 <= job["age"] < 3600 for job in found)
     expected = busy.ask("jobs")["jobs"]
-    for job in expected:
-        del job["age"]
+    for job in [*found, *expected]:
+        for key in ("age", *(f"{each}_per_second" for each in PACES)):
+            del job[key]
     assert found == expected
 
 
@@ -373,7 +351,7 @@ def test_the_socket_may_come_from_the_environment(daemon):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_without_a_daemon_the_exit_code_is_3(socket_dir, verb):
-    arguments = ARGUMENTS.get(verb, [])
+    arguments = VERBS[verb]
     text = ctl("--socket", f"{socket_dir}/none", verb, *arguments, expect=3)
 
     assert f"{socket_dir}/none" in text
@@ -419,6 +397,11 @@ def test_help_lists_the_verbs(daemon):
         (["discard", "a", "b"], "'b' is one word too many"),
         (["jobs", "--stage", "test"], "takes no --stage"),
         (["discard", "job", "--stage"], "--stage"),
+        (["show", "job", "--stage", "tset"], "did you mean 'test'"),
+        (["show", "job", "--stage", "nonsense"], "predict, validate, test or fit"),
+        (["--sokcet", "/s", "ping"], "no option '--sokcet'; did you mean '--socket'?"),
+        (["--jsn=1", "ping"], "did you mean '--json'?"),
+        (["status", "--wait"], "'status' takes no --wait"),
         (["ping", "--timeout", "3"], "takes no --timeout"),
         (["shutdown", "--timeout", "x"], "whole seconds"),
         (["shutdown", "--timeout", "-1"], "whole seconds"),
@@ -426,6 +409,34 @@ def test_help_lists_the_verbs(daemon):
 )
 def test_wrong_usage_is_exit_code_2(args, expected):
     assert expected in ctl(*args, expect=2)
+
+
+# ---- flush ----
+
+
+def test_flush_waits_until_a_job_is_durable(busy):
+
+    assert on(busy, "flush", "live-é") == "live-é is durable\n"
+    assert on(busy, "flush") == "live-é is durable\n"
+    assert as_json("--socket", busy.socket, "flush") == {
+        "durable": [{"name": "live-é", "stage": "predict"}]
+    }
+    assert "no live job 'done'" in on(busy, "flush", "done", expect=1)
+    assert "did you mean 'live-é'" in on(busy, "flush", "live-è", expect=1)
+
+
+def test_what_was_flushed_is_durable_when_flush_returns(daemon, tmp_path):
+    with daemon.raw() as client:
+        client.open_csv(tmp_path / "p.csv")
+        for seq in range(1, 20):
+            client.call("write", job=1, seq=seq, outputs={"x": [seq]})
+            on(daemon, "flush", "p")
+            assert daemon.ask("show", job="p")["ranks"][0]["durable"] == seq
+        client.call("end", job=1)
+
+
+def test_without_live_jobs_flush_says_so(daemon):
+    assert on(daemon, "flush") == "no live jobs\n"
 
 
 @pytest.mark.parametrize("verb", ["status", "jobs", "plugins", "ping"])

@@ -31,6 +31,7 @@ unit_tests = \
 	tests/unit/test_message \
 	tests/unit/test_option \
 	tests/unit/test_outbox \
+	tests/unit/test_pace \
 	tests/unit/test_params \
 	tests/unit/test_path \
 	tests/unit/test_peer \
@@ -79,6 +80,8 @@ tests_unit_test_option_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_option_LDADD = libunit.la
 tests_unit_test_outbox_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_outbox_LDADD = libunit.la
+tests_unit_test_pace_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_pace_LDADD = libunit.la
 tests_unit_test_params_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_params_LDADD = libunit.la
 tests_unit_test_path_CPPFLAGS = $(unit_cppflags)

@@ -48,6 +48,9 @@ static char *wrong[][MAX_WORDS] = {
     {"lighterctl", "shutdown", "--timeout", "1.5"},
     {"lighterctl", "shutdown", "--timeout", ""},
     {"lighterctl", "shutdown", "--timeout", "99999999999999999999"},
+    {"lighterctl", "tail", "-n", "ten"},
+    {"lighterctl", "tail", "-n", "1000001"},
+    {"lighterctl", "show", "--stage", "Test"},
 };
 
 START_TEST(a_command_line_that_makes_no_sense_is_refused)
@@ -58,19 +61,27 @@ START_TEST(a_command_line_that_makes_no_sense_is_refused)
 }
 END_TEST
 
+START_TEST(a_verb_is_given_only_the_options_that_it_takes)
+{
+    char *words[] = {"lighterctl", "watch", "j", "--wait", "--stage=test", NULL};
+    struct options options;
+
+    ck_assert_int_eq(parse(words, &options), CTL_DONE);
+
+    ck_assert_int_eq(options_check(&options, "watch", TAKES_STAGE | TAKES_WAIT),
+                     CTL_DONE);
+    ck_assert_int_eq(options_check(&options, "show", TAKES_STAGE), CTL_USAGE);
+    ck_assert_int_eq(options_check(&options, "ping", 0), CTL_USAGE);
+}
+END_TEST
+
 START_TEST(the_verb_that_was_meant_is_found)
 {
-    static const char *const slips[][2] = {{"statsu", "status"},
-                                           {"stat", "status"},
-                                           {"job", "jobs"},
-                                           {"pin", "ping"},
-                                           {"plugin", "plugins"},
-                                           {"shutdwon", "shutdown"},
-                                           {"stop", NULL},
-                                           {"", NULL},
-                                           {"j", NULL},
-                                           {"pong", "ping"},
-                                           {"a_very_long_word_indeed", NULL}};
+    static const char *const slips[][2] = {
+        {"statsu", "status"}, {"stat", "status"},    {"job", "jobs"},
+        {"pin", "ping"},      {"plugin", "plugins"}, {"shutdwon", "shutdown"},
+        {"stop", "top"},      {"drop", NULL},        {"", NULL},
+        {"j", NULL},          {"pong", "ping"},      {"a_very_long_word_indeed", NULL}};
 
     for (size_t i = 0; i < sizeof slips / sizeof *slips; i++) {
         const char *nearest = verbs_nearest(slips[i][0]);
@@ -78,6 +89,22 @@ START_TEST(the_verb_that_was_meant_is_found)
         ck_assert_msg(nearest ? slips[i][1] && strcmp(nearest, slips[i][1]) == 0
                               : !slips[i][1],
                       "'%s' gave '%s'", slips[i][0], nearest ? nearest : "none");
+    }
+}
+END_TEST
+
+START_TEST(the_help_of_each_verb_fits_a_screen)
+{
+    for (size_t i = 0; verbs[i]; i++) {
+        int n_lines = 0;
+
+        for (const char *line = verbs[i]->help; *line; n_lines++) {
+            size_t width = strcspn(line, "\n");
+
+            ck_assert_msg(width <= 80, "%s: %.*s", verbs[i]->name, (int)width, line);
+            line += width + 1;
+        }
+        ck_assert_msg(n_lines <= 36, "%s: %d lines", verbs[i]->name, n_lines);
     }
 }
 END_TEST
@@ -102,7 +129,9 @@ main(void)
     tcase_add_test(tcase, options_stand_before_or_after_the_verb);
     tcase_add_loop_test(tcase, a_command_line_that_makes_no_sense_is_refused, 0,
                         (int)(sizeof wrong / sizeof *wrong));
+    tcase_add_test(tcase, a_verb_is_given_only_the_options_that_it_takes);
     tcase_add_test(tcase, the_verb_that_was_meant_is_found);
+    tcase_add_test(tcase, the_help_of_each_verb_fits_a_screen);
     tcase_add_test(tcase, every_verb_is_found_and_has_help);
     return unit_main(suite);
 }

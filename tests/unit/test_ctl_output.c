@@ -2,6 +2,7 @@
 #include "tests/unit/unit.h"
 
 #include "client/ctl/output.h"
+#include "client/ctl/progress.h"
 
 #include <stdlib.h>
 
@@ -46,6 +47,66 @@ START_TEST(durations_are_short)
     assert_text(format_duration(11520), "3 h 12 min");
     assert_text(format_duration(270000), "3 d 3 h");
     assert_text(format_duration(1e300), "11574074074 d 1 h");
+}
+END_TEST
+
+START_TEST(rates_are_short)
+{
+    json_t *slow = json_real(0.25), *fast = json_real(1250.4), *none = json_real(0);
+
+    assert_text(show_rate(slow), "0.2/s");
+    assert_text(show_rate(fast), "1250/s");
+    assert_text(show_byte_rate(fast), "1.2 KiB/s");
+    assert_text(show_rate(none), "-");
+    assert_text(show_byte_rate(NULL), "-");
+    json_decref(slow);
+    json_decref(fast);
+    json_decref(none);
+}
+END_TEST
+
+START_TEST(a_text_is_as_wide_as_there_is_room)
+{
+    assert_text(text_fitted("abc", 3), "abc");
+    assert_text(text_fitted("abcd", 3), "ab~");
+    assert_text(text_fitted("\xc3\xa4\xc3\xb6\xc3\xbc", 3), "\xc3\xa4\xc3\xb6\xc3\xbc");
+    assert_text(text_fitted("\xc3\xa4\xc3\xb6\xc3\xbc", 2), "\xc3\xa4~");
+    assert_text(text_fitted("abc", 1), "~");
+    assert_text(text_fitted("abc", 0), "");
+}
+END_TEST
+
+START_TEST(progress_is_one_line)
+{
+    json_t *job =
+        json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:f, s:f}", "name", "p", "state",
+                  "open", "batches", 31, "total", 50, "samples", 992, "bytes_written",
+                  2048, "samples_per_second", 146.0, "eta", 42.0);
+
+    assert_text(progress_line(job),
+                "p: open, 31 of 50 batches, 992 samples, 2.0 KiB, 146/s, eta 42 s");
+    assert_text(progress_bar(job, 84),
+                "[######.....]  62%  p: open, 31 of 50 batches, 992 samples, 2.0 KiB, "
+                "146/s, eta 42 s");
+    assert_text(progress_bar(job, 20), "p: open, 31 of 50 b~");
+    json_object_set_new(job, "total", json_null());
+    assert_text(progress_bar(job, 30), "p: open, 31 batches, 992 samp~");
+    json_decref(job);
+}
+END_TEST
+
+START_TEST(brief_values_fit_six_columns)
+{
+    assert_text(format_brief_duration(0.4), "0 s");
+    assert_text(format_brief_duration(59.9), "59 s");
+    assert_text(format_brief_duration(3599), "59 min");
+    assert_text(format_brief_duration(86399), "23 h");
+    assert_text(format_brief_duration(86400 * 400.0), "400 d");
+    assert_text(format_brief_duration(1e300), "ages");
+    assert_text(format_brief_count(99999), "99999");
+    assert_text(format_brief_count(123456), "123.5k");
+    assert_text(format_brief_count(999960), "1.0M");
+    assert_text(format_brief_count(1e13), "10.0T");
 }
 END_TEST
 
@@ -135,6 +196,10 @@ main(void)
     tcase_add_test(tcase, text_that_a_terminal_could_obey_is_shown_as_numbers);
     tcase_add_test(tcase, sizes_are_short);
     tcase_add_test(tcase, durations_are_short);
+    tcase_add_test(tcase, rates_are_short);
+    tcase_add_test(tcase, brief_values_fit_six_columns);
+    tcase_add_test(tcase, a_text_is_as_wide_as_there_is_room);
+    tcase_add_test(tcase, progress_is_one_line);
     tcase_add_test(tcase, columns_are_aligned_and_lines_end_in_no_blanks);
     tcase_add_test(tcase, values_of_other_types_are_shown_and_not_trusted);
     tcase_add_test(tcase, a_block_has_a_line_for_each_field);

@@ -31,9 +31,9 @@ class Job:
 
     With `resume` it goes on where an earlier process was interrupted, if one was:
     `committed_batches` of this rank, with `committed_samples`, are written already.
-
     A `pipeline` takes the place of `writers`: the daemon's configuration says what is
     written. Relative paths start from `directory`, else from where this process is.
+    `total`: how many batches this rank will hand over, for who watches its progress.
     """
 
     def __init__(
@@ -48,23 +48,26 @@ class Job:
         rank: int = 0,
         world_size: int = 1,
         resume: bool = False,
+        total: Optional[int] = None,
     ) -> None:
         cwd = os.path.abspath(directory)
         first = os.path.join(cwd, writers[0].path if pipeline is None else pipeline)
         self.name = name or _name_after(first)
         self._connection = connection
         self._errors: Deque[Exception] = deque()
-        opened = connection.open(
-            {
-                "job": self.name,
-                "stage": stage,
-                "rank": rank,
-                "world_size": world_size,
-                "cwd": cwd,
-                **_described(writers, pipeline),
-                "resume": resume,
-            }
-        )
+        params = {
+            "job": self.name,
+            "stage": stage,
+            "rank": rank,
+            "world_size": world_size,
+            "cwd": cwd,
+            **_described(writers, pipeline),
+            "resume": resume,
+        }
+        if total:
+            params["total"] = total
+        self._blocked_before = self._blocked_told = connection.blocked_seconds
+        opened = connection.open(params)
         known = writers if pipeline is None else of_pipeline(opened["writers"])
         self._writers = tuple(known or ())
         self._keys = list(dict.fromkeys(k for w in self._writers for k in w.keys))
@@ -110,14 +113,17 @@ class Job:
             return
         self._connection.poll()
         self._raise_earlier()
+        params = {
+            "job": self._handle,
+            "seq": self._seq + 1,
+            "batch_idx": batch_idx,
+            "dataloader_idx": dataloader_idx,
+        }
+        if self._connection.blocked_seconds != self._blocked_told:
+            params["blocked_ms"] = self._tell_blocked()
         self._connection.post(
             "write",
-            {
-                "job": self._handle,
-                "seq": self._seq + 1,
-                "batch_idx": batch_idx,
-                "dataloader_idx": dataloader_idx,
-            },
+            params,
             self._needed(outputs),
             on_answer=partial(self._answered, batch_idx),
             handle=self._handle,
@@ -189,7 +195,8 @@ class Job:
     def _end(self, wait: bool, meanwhile: Optional[Callable[[], None]]) -> List[str]:
         self._connection.flush(meanwhile)
         self._raise_earlier()
-        return self._leave("end", {"wait": wait}, meanwhile=meanwhile).get("paths", [])
+        told = {"wait": wait, "blocked_ms": self._tell_blocked()}
+        return self._leave("end", told, meanwhile=meanwhile).get("paths", [])
 
     def abort(self, reason: str = "") -> None:
         """The process failed: publish nothing. Does nothing where the job is over."""
@@ -198,6 +205,11 @@ class Job:
             self._connection.stay_away()
             with suppress(Error):
                 self._leave("abort", {"reason": reason})
+
+    def _tell_blocked(self) -> int:
+        """What people see in `lighterctl show`: of this job, so far."""
+        self._blocked_told = self._connection.blocked_seconds
+        return round(1000 * (self._blocked_told - self._blocked_before))
 
     def _leave(
         self, method: str, params: Dict[str, Any], **more: Any

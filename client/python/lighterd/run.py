@@ -27,6 +27,7 @@ def run(
     stage: str = "predict",
     socket: Optional[PathLike] = None,
     resume: bool = False,
+    total: Optional[int] = None,
 ) -> Iterator[Job]:
     """Write the outputs of a loop.
 
@@ -43,7 +44,8 @@ def run(
     `rank` and `world_size` are torchrun's where they are not told, `job` is named after
     the first writer's path, `socket` is the daemon's (see `lighterd.address`). With
     `resume` the job goes on where an earlier process was interrupted, if one was: the
-    batches that it had written are not written again (see `Job.skip`).
+    batches that it had written are not written again (see `Job.skip`). `total` is how
+    many batches this rank will write, where that is known: for `lighterctl watch`.
     """
     if not writers and pipeline is None:
         raise ValueError("run needs at least one writer, or a pipeline")
@@ -64,6 +66,7 @@ def run(
             rank=rank,
             world_size=world_size,
             resume=resume,
+            total=total,
         )
         try:
             yield out

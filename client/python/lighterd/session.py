@@ -40,6 +40,14 @@ def close_all(trainer: Any, reason: str) -> None:
         session.close(reason)
 
 
+def _count_batches(trainer: Any) -> Optional[int]:
+    """How many this rank will predict, where the trainer knows."""
+    try:
+        return int(sum(trainer.num_predict_batches))
+    except (AttributeError, TypeError, ValueError, OverflowError):  # it may be infinite
+        return None
+
+
 class Session:
     def __init__(
         self,
@@ -51,6 +59,7 @@ class Session:
     ) -> None:
         self._connection = connect(socket)
         self._name = job
+        self._trainer = trainer
         self._pipeline = pipeline
         self._directory = directory
         self._rank = trainer.global_rank
@@ -86,6 +95,7 @@ class Session:
                 rank=self._rank,
                 world_size=self._world_size,
                 resume=self.resume,
+                total=_count_batches(self._trainer),
             )
 
     def write(
