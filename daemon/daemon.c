@@ -339,7 +339,7 @@ daemon_run(struct daemon *daemon)
     if (watchdog_ms)
         uv_timer_start(&daemon->watchdog, on_watchdog, 0, watchdog_ms / 2);
     daemon_check_idle(daemon);
-    service_notify("READY=1");
+    service_ready();
     log_info("listening socket=%s threads=%u writers=%zu encoders=%zu",
              daemon->listener.address.sun_path, daemon->n_threads,
              daemon->registry.lists[REGISTRY_WRITER].count,

@@ -55,8 +55,8 @@ find_manager(struct sockaddr_un *address, socklen_t *ret_size)
     return true;
 }
 
-void
-service_notify(const char *lines)
+static void
+notify(const char *lines, int flags)
 {
     struct sockaddr_un address;
     socklen_t size;
@@ -67,8 +67,21 @@ service_notify(const char *lines)
     fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return; /* it will hear of us by its timeout */
-    sendto(fd, lines, strlen(lines), MSG_NOSIGNAL, (struct sockaddr *)&address, size);
+    sendto(fd, lines, strlen(lines), MSG_NOSIGNAL | flags, (struct sockaddr *)&address,
+           size);
     close(fd);
+}
+
+void
+service_ready(void)
+{
+    notify("READY=1", 0);
+}
+
+void
+service_notify(const char *lines)
+{
+    notify(lines, MSG_DONTWAIT);
 }
 
 uint64_t

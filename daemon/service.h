@@ -17,7 +17,14 @@
  */
 int service_take_socket(struct lighter_error *err);
 
-/* Tell it, in lines such as "READY=1" or "STOPPING=1". */
+/* Tell it that clients are served; before the loop runs, for this may wait until it has
+ * room for the news.
+ */
+void service_ready(void);
+
+/* Tell it, in lines such as "WATCHDOG=1" or "STOPPING=1": or not, where it does not
+ * keep up. The loop is not to wait for it.
+ */
 void service_notify(const char *lines);
 
 /* How often it wants to hear "WATCHDOG=1", at least: ms; 0: never. */

@@ -54,13 +54,27 @@ stream_past_done(struct stream_past *past)
     *past = (struct stream_past){0};
 }
 
+static bool
+is_the_same(const struct lighter_error *one, const struct lighter_error *other)
+{
+    return one->code == other->code && one->errnum == other->errnum &&
+           one->sample == other->sample && strcmp(one->message, other->message) == 0;
+}
+
 int
 stream_past_refuse(struct stream_past *past, uint64_t first, uint64_t last,
                    const struct lighter_error *error)
 {
-    struct refusal *refusals =
-        reallocarray(past->refusals, past->n_refusals + 1, sizeof *refusals);
+    struct refusal *latest =
+        past->n_refusals ? &past->refusals[past->n_refusals - 1] : NULL;
+    struct refusal *refusals;
 
+    /* a whole epoch may lack the same key */
+    if (latest && latest->last + 1 == first && is_the_same(&latest->error, error)) {
+        latest->last = last;
+        return 0;
+    }
+    refusals = reallocarray(past->refusals, past->n_refusals + 1, sizeof *refusals);
     if (!refusals)
         return -ENOMEM;
     refusals[past->n_refusals++] = (struct refusal){first, last, *error};

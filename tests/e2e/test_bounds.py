@@ -123,3 +123,27 @@ def test_an_unread_frame_is_not_charged_before_it_is_whole(start_daemon, tmp_pat
         with pytest.raises(rawclient.Refused):
             client.send(b"\x94" * (2**20 - 500_000))
             raise client.last_words()[0]
+
+
+# ---- rows that are written before all are text ----
+
+
+def test_a_batch_of_which_a_dead_daemon_wrote_some_rows_is_not_there(
+    socket_dir, tmp_path
+):
+    shard = tmp_path / "t.tmp_rank0.csv"
+    slow = {"x": [[float(i) / 7 for i in range(2000)] for _ in range(2000)]}
+    first = daemons.Daemon(f"{socket_dir}/s")
+    with first.raw() as client:
+        client.open_csv(tmp_path / "t.csv")
+        client.call("write", job=1, seq=1, outputs={"x": [1]})
+        client.post("write", job=1, seq=2, outputs=slow)
+        daemons.until(lambda: shard.stat().st_size > MIB, "some of it is written")
+        first.kill()
+    assert shard.stat().st_size < 60 * MIB  # of 68
+
+    second = daemons.Daemon(first.socket, alone=False)
+    with second.raw() as client:
+        client.call("finalize", job="p")
+    assert (tmp_path / "t.csv").read_bytes() == b"x\r\n1\r\n"
+    daemons.all_ended([second])

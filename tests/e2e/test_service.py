@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -45,6 +46,20 @@ def test_it_serves_the_socket_that_it_is_given_and_says_so(manager):
 def test_it_says_that_it_is_alive_as_often_as_it_is_asked_to(manager):
     process = manager.start(WATCHDOG_USEC="100000")
     assert [manager.hears() for _ in range(4)] == ["READY=1"] + 3 * ["WATCHDOG=1"]
+    process.terminate()
+    assert ends(process) == 0
+
+
+def test_a_manager_that_does_not_keep_up_holds_nobody_up(manager):
+    process = manager.start(WATCHDOG_USEC="10000")
+    assert manager.hears() == "READY=1"
+    n_unheard = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
+    with closing(rawclient.RawClient(manager.path)) as client:
+        client.call("hello", protocol=1)
+        over = time.monotonic() + 0.5 + 0.005 * n_unheard
+        while time.monotonic() < over:
+            client.call("ping")
+            time.sleep(0.01)
     process.terminate()
     assert ends(process) == 0
 

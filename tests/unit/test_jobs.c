@@ -616,6 +616,26 @@ START_TEST(a_write_that_fails_on_the_disk_is_an_os_error_and_the_job_goes_on)
 }
 END_TEST
 
+START_TEST(batches_refused_for_one_reason_are_remembered_together)
+{
+    struct stream_past past = {0};
+    struct lighter_error same = LIGHTER_ERROR_INIT, other = LIGHTER_ERROR_INIT;
+
+    lighter_fail(&same, LIGHTER_E_KEY, "a key is missing");
+    lighter_fail(&other, LIGHTER_E_KEY, "another key is missing");
+    for (uint64_t seq = 1; seq <= 1000; seq++)
+        ck_assert_int_eq(stream_past_refuse(&past, seq, seq, &same), 0);
+    ck_assert_uint_eq(past.n_refusals, 1);
+    ck_assert_uint_eq(past.refusals[0].last, 1000);
+
+    ck_assert_int_eq(stream_past_refuse(&past, 1001, 1001, &other), 0);
+    ck_assert_int_eq(stream_past_refuse(&past, 1002, 1003, &same), 0);
+    ck_assert_int_eq(stream_past_refuse(&past, 1005, 1005, &same), 0);
+    ck_assert_uint_eq(past.n_refusals, 4);
+    stream_past_done(&past);
+}
+END_TEST
+
 /* Some of it is in the shard before all of it is text. */
 START_TEST(a_batch_that_fails_when_half_of_it_is_written_leaves_none_of_it)
 {
@@ -799,6 +819,7 @@ main(void)
     tcase_add_test(epochs, a_job_can_be_looked_at_while_a_worker_has_it);
     tcase_add_test(epochs,
                    a_write_that_fails_on_the_disk_is_an_os_error_and_the_job_goes_on);
+    tcase_add_test(epochs, batches_refused_for_one_reason_are_remembered_together);
     tcase_add_test(epochs,
                    a_batch_that_fails_when_half_of_it_is_written_leaves_none_of_it);
     tcase_add_test(epochs, the_next_epoch_opens_when_the_one_before_is_published);
