@@ -126,6 +126,18 @@ must_go_back(const struct rank *rank, const struct job_spec *spec)
     return spec->resume && !spec->id && was_refused(rank);
 }
 
+/* All of its ranks are on their way out, and not because they have ended. Who resumes
+ * it goes on with the others that do, and not beside the rest of the run before.
+ */
+static bool
+is_emptying(const struct job *job)
+{
+    for (uint32_t i = 0; i < job->world_size; i++)
+        if (job->ranks[i].state == RANK_OPENING || job->ranks[i].state == RANK_OPEN)
+            return false;
+    return job->doom != JOB_OPEN;
+}
+
 /* Return: an admission; -EBUSY; -EINVAL. */
 static int
 admit(const struct job *job, const struct job_spec *spec, const struct peer *peer,
@@ -142,6 +154,8 @@ admit(const struct job *job, const struct job_spec *spec, const struct peer *pee
         return lighter_fail(err, LIGHTER_E_STATE,
                             "job '%s' has been begun anew by another process",
                             job->name);
+    if (spec->resume && !spec->id && is_emptying(job))
+        return ADMIT_LATER;
     rank = spec->rank < job->world_size ? &job->ranks[spec->rank] : NULL;
     if (rank && (rank->state == RANK_ENDED || rank->state == RANK_CLOSING))
         return admit_again(job, rank, spec, peer);

@@ -17,6 +17,8 @@ from lighterd.launch import connect
 N_SAMPLES = 3
 BIG = (50, 200)  # float32: 120 kB a batch
 
+RANK_PATIENCE_S = 60  # for the end of each
+
 
 def writers(directory):
     return [
@@ -160,5 +162,7 @@ class Ranks:
     def finish(self):
         """Wait for them; the exit status of each."""
         for process in self.processes.values():
-            process.join()
-        return {rank: process.exitcode for rank, process in self.processes.items()}
+            process.join(RANK_PATIENCE_S)
+        ended = {rank: process.exitcode for rank, process in self.processes.items()}
+        assert None not in ended.values(), f"some wait still: {ended}"
+        return ended

@@ -349,6 +349,31 @@ START_TEST(a_job_that_waits_for_ranks_that_do_not_come_can_be_discarded)
 }
 END_TEST
 
+START_TEST(who_resumes_while_the_run_before_still_goes_waits_for_its_end)
+{
+    uint32_t ended;
+
+    open_job(ANN, &seats[0], 0, 2, CSV);
+    open_job(BOB, &seats[1], 1, 2, CSV);
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    seat_leave(&seats[0]);
+    settle();
+    begin_write(BOB, &seats[1], 1, "{'x': [2]}");
+    seat_leave(&seats[1]); /* its batch is still being written */
+    begin_with(", 'resume': true", ANN, &seats[2], 0, 2, CSV);
+    settle();
+    ck_assert_int_eq(number_of(ANN, last_id, "seq"), 1);
+    ended = begin_end(ANN, &seats[2], true); /* long before the other one comes */
+    settle();
+    begin_with(", 'resume': true", BOB, &seats[1], 1, 2, CSV);
+    settle();
+    ck_assert_int_eq(number_of(BOB, last_id, "seq"), 1);
+    end_rank(BOB, &seats[1]);
+    expect_published(ANN, ended, true);
+    expect_file("p.csv", "x\r\n1\r\n2\r\n");
+}
+END_TEST
+
 START_TEST(who_comes_to_resume_a_job_that_nobody_waited_for_begins_one)
 {
     begin_open(ANN, &seats[0], 0, 1, CSV);
@@ -627,6 +652,8 @@ main(void)
                    a_job_that_waits_for_ranks_that_do_not_come_can_be_finalized);
     tcase_add_test(people,
                    a_job_that_waits_for_ranks_that_do_not_come_can_be_discarded);
+    tcase_add_test(people,
+                   who_resumes_while_the_run_before_still_goes_waits_for_its_end);
     tcase_add_test(people, who_comes_to_resume_a_job_that_nobody_waited_for_begins_one);
     tcase_add_test(people, finalize_that_fails_leaves_the_job_to_be_resumed);
     tcase_add_test(people, rows_that_are_aside_are_not_overwritten_by_another_job);
