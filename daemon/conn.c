@@ -50,8 +50,7 @@ wants_requests(const struct conn *conn)
 static bool
 wants_bytes(const struct conn *conn)
 {
-    return wants_requests(conn) &&
-           (!conn->turn.is_in_line || turns_has(&conn->daemon->turns, &conn->turn));
+    return wants_requests(conn) && (!conn->turn.is_in_line || conn->turn.has_turn);
 }
 
 /* After bytes have come, or a frame was taken. */
@@ -59,7 +58,7 @@ static void
 update_turn(struct conn *conn)
 {
     if (frame_reader_is_large(&conn->reader))
-        turns_join(&conn->daemon->turns, &conn->turn);
+        turns_join(&conn->daemon->turns, &conn->turn, conn->reader.large.size);
     else
         turns_leave(&conn->daemon->turns, &conn->turn);
 }

@@ -30,26 +30,42 @@ def send_some(client, data):
     return n_sent
 
 
-def large_ping(client):
-    return client.request("ping", ignored=bytes(4 * MIB))
+TOGETHER = 16 * MIB  # of messages that are received at the same time
+
+
+def large_ping(client, size=TOGETHER // 2 + MIB):
+    return client.request("ping", ignored=bytes(size))
+
+
+def check_answers(daemon, clients, requests, sent):
+    for client, (id, data), n_sent in zip(clients, requests, sent):
+        client.send(data[n_sent:])
+        assert client.answer(id)["pid"] == daemon.pid
 
 
 def test_large_messages_come_one_at_a_time(start_daemon, tmp_path):
     """However many are begun, the memory of one is held, and little of the others."""
     daemon = start_daemon()
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(daemon.raw()) for _ in range(8)]
+        clients = [stack.enter_context(daemon.raw()) for _ in range(5)]
         requests = [large_ping(client) for client in clients]
         sent = [send_some(c, d[: 3 * MIB]) for c, (_, d) in zip(clients, requests)]
         assert sent[0] == 3 * MIB
         assert all(MIB // 4 <= n < MIB for n in sent[1:]), sent
         daemon.check_serves(tmp_path)  # small ones wait for nobody
 
-        clients[3].close()
-        for i in (0, 1, 2, 4, 5, 6, 7):
-            client, (id, data) = clients[i], requests[i]
-            client.send(data[sent[i] :])
-            assert client.answer(id)["pid"] == daemon.pid
+        clients.pop(3).close()
+        del requests[3], sent[3]
+        check_answers(daemon, clients, requests, sent)
+
+
+def test_messages_that_are_less_large_come_together(daemon):
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(daemon.raw()) for _ in range(8)]
+        requests = [large_ping(client, TOGETHER // 8 - 64) for client in clients]
+        sent = [send_some(c, d[: MIB + MIB // 2]) for c, (_, d) in zip(clients, requests)]
+        assert sent == [MIB + MIB // 2] * 8
+        check_answers(daemon, clients[::-1], requests[::-1], sent)
 
 
 def test_who_keeps_others_waiting_for_a_message_is_told_and_closed(start_daemon):

@@ -82,7 +82,7 @@ stop_daemon(void)
     close_clients();
     settle();
     FUZZ_EXPECT(served.stopping || served.n_conns == 0);
-    daemon_stop(&served);
+    daemon_stop(&served, DRAIN_SET);
     uv_run(&served.loop, UV_RUN_DEFAULT);
     FUZZ_EXPECT(served.quota.used == 0 && served.n_conns == 0);
     uv_close((uv_handle_t *)&served.drain, NULL);
