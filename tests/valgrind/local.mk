@@ -3,8 +3,9 @@
 # (Not test_files: it has a bad address written to see what comes of it.)
 valgrind_units = client client_answers client_restore daemon frame jobs journal \
 	listener memory message outbox peer receive recovery sink state table turns unfinished
-valgrind_tests = test_hostile and (descriptors_that or breaks_off or leaves) or test_bounds \
-	or test_service and serves or test_jobs.py and (killed or abort or fails or follow)
+valgrind_tests = test_hostile and (descriptors_that or breaks_off or leaves) \
+	or test_bounds and large or test_service and serves \
+	or test_jobs.py and (killed or abort or fails or follow)
 EXTRA_DIST += tests/valgrind/run
 
 valgrind: all
