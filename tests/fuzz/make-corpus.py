@@ -146,8 +146,15 @@ SEND, SEND_RAW, SHARE, LISTEN, LEAVE, RESTART = range(6)
 
 
 def play(name, *deeds):
-    """Each deed is its number, the client's number, and bytes; c1 is between them."""
-    parts = [bytes([4 * deed + client]) + data for deed, client, data in deeds]
+    """Each deed is its number, the client's number, and bytes; c1 is between them.
+
+    Who opens a job waits for the answer before the next deed.
+    """
+    parts = []
+    for deed, client, data in deeds:
+        parts.append(bytes([4 * deed + client]) + data)
+        if b"writers" in data and not name.startswith("hasty"):
+            parts.append(bytes([4 * LISTEN]))
     assert not any(b"\xc1" in part for part in parts), name
     put("session-" + name, b"\xc1".join(parts))
 
@@ -195,6 +202,7 @@ def sessions():
 
     play("empty")
     play("csv", hello(), opens(0, CSV), *batches, ends())
+    play("hasty", hello(), opens(0, CSV), *batches, ends())
     play("csv-listens", hello(), opens(0, CSV), LISTENS, *batches, LISTENS, ends())
     play("flush", hello(), opens(0, CSV), batches[0], says(0, "flush", job=1), ends())
     play("no-wait", hello(), opens(0, CSV), batches[0], ends(wait=False), LISTENS)
