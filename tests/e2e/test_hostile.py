@@ -231,6 +231,7 @@ OPEN = {
     "cwd": "/tmp",
     "writers": [rawclient.csv_writer("/tmp/never/t.csv")],
 }
+NAMED = {key: value for key, value in OPEN.items() if key != "writers"}
 WRITE = {"job": 1, "seq": 1, "batch_idx": 0, "dataloader_idx": 0, "outputs": {"x": [1]}}
 
 WRONG = [
@@ -268,6 +269,8 @@ WRONG = [
             [rawclient.csv_writer("/tmp/never/a.csv")] * 65,
         ],
     ),
+    ("open", NAMED, "pipeline", [*NOT_STRINGS, "", "nonsense", "x" * 1000]),
+    ("open", OPEN, "pipeline", ["both"]),
     ("open", OPEN, "resume", [0, 1, "true", [], {}, b""]),
     ("open", OPEN, "id", [*NOT_INTS, -1, 0]),
     ("open", OPEN, "answered", [*NOT_INTS, -1]),

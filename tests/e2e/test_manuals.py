@@ -164,7 +164,9 @@ def test_the_example_works(place, socket_dir, command, shown):
 def test_pip_installs_the_python_client(tmp_path):
     """With its C module, where there is a compiler."""
     source, site = tmp_path / "client", tmp_path / "site"
-    shutil.copytree(daemons.CLIENT, source, ignore=shutil.ignore_patterns("build", "*.so"))
+    shutil.copytree(
+        daemons.CLIENT, source, ignore=shutil.ignore_patterns("build", "*.so")
+    )
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install"]
     # nothing is to be fetched: setuptools and what the client needs are here
     local = ["--no-build-isolation", "--no-index", "--no-deps", "--target", str(site)]
