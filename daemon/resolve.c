@@ -3,6 +3,7 @@
  */
 #include "daemon/pipeline.h"
 
+#include "daemon/spec.h"
 #include "util/error.h"
 #include "wire/params.h"
 
@@ -188,7 +189,8 @@ refuse_name(const msgpack_object *named, msgpack_object_str name,
                                  used ? ", " : "", (int)each->size, each->ptr);
     }
     return lighter_fail(err, LIGHTER_E_PARAMS,
-                        "the configuration has no pipeline '%.*s'; there %s%s",
+                        "'pipeline': the configuration has no pipeline '%.*s'; there "
+                        "%s%s",
                         (int)(name.size < 100 ? name.size : 100), name.ptr,
                         used ? "are: " : "are none", names);
 }
@@ -241,8 +243,10 @@ pipelines_resolve(const struct pipelines *pipelines, const struct registry *regi
     if (comes_back(message->params))
         return 0;
     r = find_writers(pipelines, message->params, &writers, err);
-    if (r != 0 || !pipelines) /* nothing is to be filled in; the `open` says the rest */
-        return r < 0 ? r : 0;
+    if (r < 0)
+        return r;
+    if (r == PARAMS_ABSENT || !pipelines || writers.size > JOB_WRITERS_MAX)
+        return 0; /* there is nothing to fill in, or it is to be refused */
     return rewrite(pipelines, registry, message, &writers, err);
 }
 

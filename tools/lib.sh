@@ -6,13 +6,12 @@ DEBIAN_BUILD="autoconf automake libtool make gcc g++ pkg-config libuv1-dev libms
     libdragonbox-dev"
 DEBIAN_TEST="check libspng-dev ffmpeg libavcodec-dev libavformat-dev libavutil-dev
     libswscale-dev python3 python3-dev python3-venv valgrind
-<<<<<<< HEAD
-    strace tmux xfsprogs xz-utils zsh fish"
-=======
-    strace xfsprogs xz-utils clang-14 libclang-rt-14-dev"
->>>>>>> fuzz
+    strace tmux xfsprogs xz-utils zsh fish jq clang-14 libclang-rt-14-dev"
 DEBIAN_TEST_PYTHON="python3-pytest python3-msgpack python3-numpy python3-torch
     python3-pil"
+DEBIAN_PACKAGING="check debhelper debootstrap dh-python dpkg-dev libavcodec-dev
+    libavformat-dev libavutil-dev libspng-dev libswscale-dev lintian
+    pybuild-plugin-pyproject python3-all-dev python3-setuptools"
 
 say()
 {

@@ -64,7 +64,9 @@ def help_of(*command):
 
 def verbs():
     told = help_of(daemons.LIGHTERCTL)
-    found = re.findall(r"^  (\w+) ", told[told.index("\nverbs") :].split("\n\n")[0], re.M)
+    found = re.findall(
+        r"^  (\w+) ", told[told.index("\nverbs") :].split("\n\n")[0], re.M
+    )
     assert {"status", "jobs", "config", "shutdown"} <= set(found)
     return found
 

@@ -1,4 +1,4 @@
-"""The configuration: its schema, pipelines, defaults, and what lighterctl says of it."""
+"""The configuration: its schema, pipelines, defaults; what lighterctl says of it."""
 
 import copy
 import json
@@ -185,7 +185,9 @@ def test_a_daemon_does_not_start_with_a_pipeline_that_cannot_be(write_config):
 
 def write_both(client, **more):
     opened = client.call("open", job="j", **more)
-    client.call("write", job=1, seq=1, outputs={"id": ["a"], "pred": [1], "mask": ["m"]})
+    client.call(
+        "write", job=1, seq=1, outputs={"id": ["a"], "pred": [1], "mask": ["m"]}
+    )
     return opened, client.call("end", job=1)
 
 
@@ -237,7 +239,9 @@ def compression_of(daemon, tmp_path, name, writer_fn):
     return (tmp_path / name / file).stat().st_size
 
 
-def test_defaults_hold_where_a_client_says_nothing(start_daemon, write_config, tmp_path):
+def test_defaults_hold_where_a_client_says_nothing(
+    start_daemon, write_config, tmp_path
+):
     plain = start_daemon()
     told = start_daemon(
         "--config", write_config(defaults={"image_2d": {"compression": 0}})
@@ -290,8 +294,6 @@ def test_a_reload_of_a_pipeline_that_cannot_be_changes_nothing(
     assert {"key": "drain", "value": 7, "origin": "file", "reloads": True} in config[
         "settings"
     ]
-
-
 
 
 @pytest.fixture
@@ -443,7 +445,9 @@ def test_two_directories_are_two_jobs(start_daemon, write_config, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
 @pytest.mark.parametrize("package", trainers.PACKAGES)
-def test_a_trainer_uses_a_pipeline(start_daemon, write_config, tmp_path, torch, package):
+def test_a_trainer_uses_a_pipeline(
+    start_daemon, write_config, tmp_path, torch, package
+):
     package = trainers.require(package)
     from lighterd.callbacks import PipelineWriter
 

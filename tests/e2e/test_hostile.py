@@ -232,6 +232,7 @@ OPEN = {
     "cwd": "/tmp",
     "writers": [rawclient.csv_writer("/tmp/never/t.csv")],
 }
+NAMED = {key: value for key, value in OPEN.items() if key != "writers"}
 WRITE = {"job": 1, "seq": 1, "batch_idx": 0, "dataloader_idx": 0, "outputs": {"x": [1]}}
 
 WRONG = [
@@ -270,6 +271,8 @@ WRONG = [
         ],
     ),
     ("open", OPEN, "total", [*NOT_INTS, -1, 2**41]),
+    ("open", NAMED, "pipeline", [*NOT_STRINGS, "", "nonsense", "x" * 1000]),
+    ("open", OPEN, "pipeline", ["both"]),
     ("open", OPEN, "resume", [0, 1, "true", [], {}, b""]),
     ("open", OPEN, "id", [*NOT_INTS, -1, 0]),
     ("open", OPEN, "answered", [*NOT_INTS, -1]),

@@ -60,7 +60,9 @@ def test_batches_that_were_refused_do_not_wait(daemon, tmp_path):
     with pytest.raises(TypeError):
         with lighterd.run(files, socket=daemon.socket) as out:
             out.write({"v": ["no tensor"]})
-            daemons.until(lambda: (out._connection.poll(), out.progress())[1].written, "it is")
+            daemons.until(
+                lambda: (out._connection.poll(), out.progress())[1].written, "it is"
+            )
             assert out.progress()[:3] == (1, 1, 0)
 
 

@@ -87,6 +87,47 @@ serve_open_alone(struct peer *peer)
                 (struct lighter_error){LIGHTER_E_STATE, 0, -1, "rank 1 is taken"});
 }
 
+static void
+serve_open_of_pipeline(struct peer *peer)
+{
+    msgpack_object_str text;
+
+    peer_greet(peer);
+    peer_expect(peer, "open");
+    ck_assert_int_eq(params_string(peer->request.params, "pipeline", &text, NULL), 0);
+    ck_assert(params_str_is(text, "masks"));
+    ck_assert_ptr_null(params_find(peer->request.params, "writers"));
+    peer_refuse(peer, peer->request.id,
+                (struct lighter_error){LIGHTER_E_PARAMS, 0, -1, "no such pipeline"});
+}
+
+START_TEST(a_job_may_have_a_pipeline_instead_of_writers)
+{
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+    struct lighter_client *client;
+    struct lighter_job job;
+    struct peer peer;
+
+    peer_start(&peer, SIZE_MAX, serve_open_of_pipeline);
+    client = peer_connect(&peer);
+    ck_assert_int_eq(lighter_open(client,
+                                  &(struct lighter_job_spec){.job = "j",
+                                                             .pipeline = "masks",
+                                                             .writers_json = "[]"},
+                                  &job, &err),
+                     -EINVAL);
+    ck_assert_str_eq(err.message, "'writers_json' and 'pipeline': one of them is NULL");
+    ck_assert_int_eq(
+        lighter_open(client,
+                     &(struct lighter_job_spec){.job = "j", .pipeline = "masks"}, &job,
+                     &err),
+        -EINVAL);
+    ck_assert_str_eq(err.message, "no such pipeline");
+    lighter_disconnect(client);
+    peer_finish(&peer);
+}
+END_TEST
+
 START_TEST(a_job_is_opened_as_it_was_specified)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
@@ -417,6 +458,7 @@ main(void)
     tcase_add_loop_test(tcase, answers_cut_anywhere_are_understood, 0, UNIT_N_CHUNKS);
     tcase_add_test(tcase, signals_interrupt_nothing);
     tcase_add_test(tcase, a_job_is_opened_as_it_was_specified);
+    tcase_add_test(tcase, a_job_may_have_a_pipeline_instead_of_writers);
     tcase_add_test(tcase, writers_that_are_no_json_array_are_refused);
     tcase = unit_case(suite, "pipeline");
     tcase_add_loop_test(tcase, answers_may_come_in_any_order, 0, UNIT_N_CHUNKS);

@@ -268,9 +268,7 @@ class PipelineWriter(BaseWriter):
         return self.path
 
     def _connect(self, trainer: Any) -> session.Member:
-        shared = session.of(
-            *(trainer, self.job, self.socket, self.pipeline, self.path)
-        )
+        shared = session.of(*(trainer, self.job, self.socket, self.pipeline, self.path))
         shared.resume |= self.resume
         return shared.join_pipeline()
 
