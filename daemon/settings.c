@@ -4,6 +4,7 @@
 
 #include "daemon/settings.h"
 
+#include "daemon/metrics_address.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -45,6 +46,8 @@ static const struct setting table[] = {
      "let these users in too (with ',' between them);\nneeds output_roots"},
     {"allow_groups", "allow-groups", "NAMES", TEXT, AT(allow_groups), 0, 0, true,
      "let the members of these groups in too"},
+    {"metrics_listen", "metrics-listen", "ADDRESS", TEXT, AT(metrics_listen), 0, 0,
+     true, "serve metrics by HTTP: 127.0.0.1:PORT, [::1]:PORT or\nunix:PATH"},
     {"log_level", "log-level", "LEVEL", TEXT, AT(log_level), 0, 0, false,
      "error, warning, info or debug"},
     {"threads", "threads", "N", NUMBER, AT(threads), 0, 256, true,
@@ -116,6 +119,7 @@ settings_done(struct settings *settings)
     free(settings->allow_users);
     free(settings->allow_groups);
     free(settings->config);
+    free(settings->metrics_listen);
     free(settings->log_level);
     *settings = (struct settings){0};
 }
@@ -147,6 +151,15 @@ check_roots(const char *roots, struct lighter_error *err)
 }
 
 static int
+check_metrics(const char *text, struct lighter_error *err)
+{
+    struct sockaddr_storage address;
+    socklen_t size;
+
+    return metrics_address(text, &address, &size, err);
+}
+
+static int
 store_text(struct settings *settings, const struct setting *setting, const char *text,
            struct lighter_error *err)
 {
@@ -157,6 +170,8 @@ store_text(struct settings *settings, const struct setting *setting, const char 
             err, LIGHTER_E_PARAMS,
             "'log_level' expects error, warning, info or debug, got '%.64s'", text);
     if (setting->offset == AT(output_roots) && check_roots(text, err) < 0)
+        return -EINVAL;
+    if (setting->offset == AT(metrics_listen) && check_metrics(text, err) < 0)
         return -EINVAL;
     return set_text(text_field(settings, setting), text, err);
 }
