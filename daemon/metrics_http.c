@@ -15,7 +15,8 @@
 
 #define CONNECTIONS_MAX 16u
 #define CONNECTION_BYTES ((size_t)16 << 10)
-#define PATIENCE_S 10u
+#define PATIENCE_S 5u
+#define TICK_MS 20u
 
 struct metrics_http {
     struct daemon *daemon;
@@ -88,13 +89,26 @@ on_request(void *data, struct MHD_Connection *connection, const char *url,
 
 static void on_timer(uv_timer_t *timer);
 
+static unsigned
+count_connections(struct metrics_http *http)
+{
+    return MHD_get_daemon_info(http->server, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)
+        ->num_connections;
+}
+
+/* That it may listen again after it was full is told neither by its descriptor nor by
+ * its timeout. So while somebody is connected, or has just left, it is run now and then.
+ */
 static void
 serve(struct metrics_http *http)
 {
+    bool is_used = count_connections(http) > 0;
     MHD_UNSIGNED_LONG_LONG wait_ms;
 
     MHD_run(http->server);
-    if (MHD_get_timeout(http->server, &wait_ms) == MHD_YES)
+    if (MHD_get_timeout(http->server, &wait_ms) != MHD_YES || wait_ms > TICK_MS)
+        wait_ms = TICK_MS;
+    if (is_used || count_connections(http) > 0)
         uv_timer_start(&http->timer, on_timer, wait_ms, 0);
     else
         uv_timer_stop(&http->timer);

@@ -271,7 +271,7 @@ def test_clients_that_send_nothing_or_read_nothing_stop_nobody(served, tmp_path)
     daemon, address = served
     with contextlib.ExitStack() as stack, daemon.raw() as client:
         client.open_csv(tmp_path / "p.csv")
-        for i in range(30):  # more than are served at once
+        for i in range(24):  # more than are served at once
             lazy = stack.enter_context(contextlib.closing(knock(address)))
             if i % 2:
                 lazy.sendall(b"GET /metrics HTTP/1.1\r\nHost:")
