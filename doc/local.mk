@@ -1,7 +1,8 @@
 # Documents for people, the scripts, and the examples.
 dist_man_MANS += doc/lighterd.8
 dist_doc_DATA += doc/differences.md doc/outputs.md doc/plugins.md doc/protocol.md doc/service.md
-EXTRA_DIST += doc/benchmark.svg tools/quickstart tools/test tools/lib.sh examples/plugin/example.c
+EXTRA_DIST += doc/benchmark.svg doc/flow.svg doc/top.svg doc/watch.svg tools/picture tools/quickstart \
+	tools/test tools/lib.sh examples/plugin/example.c
 
 # What is Python goes along as it is: examples, and the end-to-end tests.
 dist-hook:
