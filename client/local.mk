@@ -24,10 +24,11 @@ libctl_la_SOURCES = client/ctl/ask.c client/ctl/ask.h client/ctl/follow.c \
 	client/ctl/rows.c client/ctl/rows.h client/ctl/screen.c client/ctl/screen.h \
 	client/ctl/terminal.c client/ctl/terminal.h client/ctl/verb_config.c \
 	client/ctl/verb_flush.c client/ctl/verb_freeze.c client/ctl/verb_jobs.c \
-	client/ctl/verb_ping.c client/ctl/verb_plugins.c client/ctl/verb_reload.c \
-	client/ctl/verb_show.c client/ctl/verb_shutdown.c client/ctl/verb_status.c \
-	client/ctl/verb_tail.c client/ctl/verb_top.c client/ctl/verb_unfinished.c \
-	client/ctl/verb_watch.c client/ctl/verbs.c client/ctl/verbs.h
+	client/ctl/verb_metrics.c client/ctl/verb_ping.c client/ctl/verb_plugins.c \
+	client/ctl/verb_reload.c client/ctl/verb_show.c client/ctl/verb_shutdown.c \
+	client/ctl/verb_status.c client/ctl/verb_tail.c client/ctl/verb_top.c \
+	client/ctl/verb_unfinished.c client/ctl/verb_watch.c client/ctl/verbs.c \
+	client/ctl/verbs.h
 libctl_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) -DLIGHTERD='"$(sbindir)/lighterd"'
 libctl_la_LIBADD = libutil.la liblighter.la $(JANSSON_LIBS)
 

@@ -2,6 +2,7 @@
 #include "daemon/control.h"
 
 #include "daemon/durable.h"
+#include "daemon/metrics.h"
 #include "daemon/report.h"
 #include "daemon/settings_show.h"
 #include "util/error.h"
@@ -48,6 +49,25 @@ handle_jobs(struct daemon *daemon, const struct message *message, struct reply *
     (void)message, (void)err;
     reply_begin(reply, &out);
     report_jobs(daemon, &out);
+    reply_send(reply, &out);
+    return 0;
+}
+
+static int
+handle_metrics(struct daemon *daemon, const struct message *message,
+               struct reply *reply, struct lighter_error *err)
+{
+    AUTO(free_bytes) char *text = NULL;
+    struct message_out out;
+    size_t size;
+    int r = metrics_render(daemon, &text, &size, err);
+
+    (void)message;
+    if (r < 0)
+        return r;
+    reply_begin(reply, &out);
+    msgpack_pack_map(&out.packer, 1);
+    pack_key_text(&out.packer, "text", text);
     reply_send(reply, &out);
     return 0;
 }
@@ -304,10 +324,11 @@ control_handle(struct daemon *daemon, const struct message *message,
     } table[] = {{"ping", handle_ping},         {"status", handle_status},
                  {"jobs", handle_jobs},         {"plugins", handle_plugins},
                  {"show", handle_show},         {"tail", handle_tail},
-                 {"sync", handle_sync},         {"freeze", handle_freeze},
-                 {"unfreeze", handle_unfreeze}, {"finalize", handle_finalize},
-                 {"discard", handle_discard},   {"reload", handle_reload},
-                 {"shutdown", handle_shutdown}, {"config", settings_show}};
+                 {"sync", handle_sync},         {"metrics", handle_metrics},
+                 {"freeze", handle_freeze},     {"unfreeze", handle_unfreeze},
+                 {"finalize", handle_finalize}, {"discard", handle_discard},
+                 {"reload", handle_reload},     {"config", settings_show},
+                 {"shutdown", handle_shutdown}};
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (message_is(message, table[i].method))

@@ -2,6 +2,7 @@
 #include "daemon/daemon.h"
 
 #include "daemon/conn.h"
+#include "daemon/metrics_http.h"
 #include "daemon/pipeline.h"
 #include "daemon/service.h"
 #include "util/error.h"
@@ -80,6 +81,7 @@ say_goodbye(struct daemon *daemon)
 {
     daemon->said_goodbye = true;
     conn_close_all(daemon);
+    daemon->metrics = metrics_http_close(daemon->metrics);
     jobs_stop(&daemon->jobs);
     close_handle((uv_handle_t *)&daemon->sigterm);
     close_handle((uv_handle_t *)&daemon->sigint);
@@ -267,6 +269,7 @@ init_loop(struct daemon *daemon)
     daemon->sigterm.data = daemon->sigint.data = daemon->sighup.data = daemon;
     daemon->idle.data = daemon->drain.data = daemon;
     daemon->started_at = uv_now(&daemon->loop);
+    daemon->started_wall_s = time(NULL);
 }
 
 /* On the service manager's socket where it passed one, else on one of our own. */
@@ -323,6 +326,8 @@ daemon_init(struct daemon *daemon, struct settings *settings, struct lighter_err
     daemon->jobs.on_idle = on_jobs_idle;
     daemon->jobs.data = daemon;
     r = jobs_load(&daemon->jobs, &daemon->registry, err);
+    if (r == 0 && settings->metrics_listen)
+        r = metrics_http_open(&daemon->metrics, daemon, settings->metrics_listen, err);
     if (r < 0)
         return r;
     return listener_start(&daemon->listener, &daemon->loop, on_accept, daemon, err);

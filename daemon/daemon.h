@@ -11,7 +11,10 @@
 #include "daemon/settings.h"
 #include "daemon/turns.h"
 
+#include <time.h>
+
 struct conn;
+struct metrics_http;
 
 struct daemon {
     struct settings *settings; /* borrowed; daemon_reload() changes them */
@@ -28,6 +31,8 @@ struct daemon {
     unsigned n_conns;
     unsigned n_threads;
     uint64_t started_at; /* uv_now(), ms */
+    time_t started_wall_s;
+    struct metrics_http *metrics; /* NULL: they are not served */
     uv_signal_t sigterm, sigint, sighup;
     uv_timer_t idle;     /* until nobody has come for so long */
     uv_timer_t watchdog; /* the service manager wants to hear of us */

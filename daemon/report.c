@@ -66,15 +66,23 @@ report_waiting(const struct job *job)
     return sum;
 }
 
+struct waiting
+report_all_waiting(const struct jobs *jobs)
+{
+    struct waiting sum = {0};
+    const struct job *job;
+
+    TAILQ_FOREACH (job, &jobs->live, link)
+        add_waiting(&sum, report_waiting(job));
+    return sum;
+}
+
 void
 report_status(const struct daemon *daemon, struct message_out *out)
 {
     const struct jobs *jobs = &daemon->jobs;
-    struct waiting waiting = {0};
-    const struct job *job;
+    struct waiting waiting = report_all_waiting(jobs);
 
-    TAILQ_FOREACH (job, &jobs->live, link)
-        add_waiting(&waiting, report_waiting(job));
     waiting.bytes = daemon->quota.used; /* those of clients that have gone, too */
     msgpack_pack_map(&out->packer, 21);
     pack_key_text(&out->packer, "version", PACKAGE_VERSION);

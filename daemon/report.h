@@ -22,6 +22,9 @@ void report_tail(const struct job *job, struct message_out *out);
 size_t report_plugins(const struct registry *registry, const char *name,
                       struct message_out *out);
 
+/* What waits in all jobs. */
+struct waiting report_all_waiting(const struct jobs *jobs);
+
 /* What waits in all ranks of an open job; nothing of another. */
 struct waiting report_waiting(const struct job *job);
 

@@ -3,6 +3,7 @@
  */
 #include "daemon/settings.h"
 
+#include "daemon/metrics_address.h"
 #include "daemon/pipeline.h"
 #include "daemon/settings_table.h"
 #include "util/error.h"
@@ -30,6 +31,8 @@ const struct setting settings_table[] = {
      "let these users in too (with ',' between them);\nneeds output_roots"},
     {"allow_groups", "allow-groups", "NAMES", SETTING_TEXT, AT(allow_groups), 0, 0,
      true, "let the members of these groups in too"},
+    {"metrics_listen", "metrics-listen", "ADDRESS", SETTING_TEXT, AT(metrics_listen), 0,
+     0, true, "serve metrics by HTTP: 127.0.0.1:PORT, [::1]:PORT or\nunix:PATH"},
     {"log_level", "log-level", "LEVEL", SETTING_TEXT, AT(log_level), 0, 0, false,
      "error, warning, info or debug"},
     {"threads", "threads", "N", SETTING_NUMBER, AT(threads), 0, 256, true,
@@ -111,6 +114,7 @@ settings_done(struct settings *settings)
     free(settings->allow_users);
     free(settings->allow_groups);
     free(settings->config);
+    free(settings->metrics_listen);
     free(settings->log_level);
     pipelines_free(settings->pipelines);
     *settings = (struct settings){0};
@@ -142,6 +146,15 @@ check_roots(const char *roots, struct lighter_error *err)
     return 0;
 }
 
+static int
+check_metrics(const char *text, struct lighter_error *err)
+{
+    struct sockaddr_storage address;
+    socklen_t size;
+
+    return metrics_address(text, &address, &size, err);
+}
+
 static void
 note_origin(struct settings *settings, const struct setting *setting,
             enum settings_origin origin)
@@ -161,6 +174,8 @@ setting_store_text(struct settings *settings, const struct setting *setting,
             err, LIGHTER_E_PARAMS,
             "'log_level' expects error, warning, info or debug, got '%.64s'", text);
     if (setting->offset == AT(output_roots) && check_roots(text, err) < 0)
+        return -EINVAL;
+    if (setting->offset == AT(metrics_listen) && check_metrics(text, err) < 0)
         return -EINVAL;
     note_origin(settings, setting, origin);
     return set_text(setting_text(settings, setting), text, err);

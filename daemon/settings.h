@@ -21,16 +21,17 @@ enum settings_origin { SETTINGS_DEFAULT, SETTINGS_FILE, SETTINGS_COMMAND_LINE };
 #define SETTINGS_MAX 64
 
 struct settings {
-    char *socket;        /* path; NULL: the environment decides (wire/address.h) */
-    char *plugin_dir;    /* directory of *.so */
-    char *state_dir;     /* where journals are; NULL: see state.h */
-    char *output_roots;  /* directories, with ':' between; NULL: anywhere */
-    char *allow_users;   /* names, with ',' between; NULL: none but the daemon's own */
-    char *allow_groups;  /* likewise */
-    char *log_level;     /* "error", "warning", "info" or "debug" */
-    int64_t threads;     /* workers; 0: one a processor */
-    int64_t idle_exit_s; /* end after so long without clients and jobs; 0: never */
-    int64_t drain_s;     /* how long batches may take to be written at the end */
+    char *socket;         /* path; NULL: the environment decides (wire/address.h) */
+    char *plugin_dir;     /* directory of *.so */
+    char *state_dir;      /* where journals are; NULL: see state.h */
+    char *output_roots;   /* directories, with ':' between; NULL: anywhere */
+    char *allow_users;    /* names, with ',' between; NULL: none but the daemon's own */
+    char *allow_groups;   /* likewise */
+    char *metrics_listen; /* metrics_address.h; NULL: nowhere */
+    char *log_level;      /* "error", "warning", "info" or "debug" */
+    int64_t threads;      /* workers; 0: one a processor */
+    int64_t idle_exit_s;  /* end after so long without clients and jobs; 0: never */
+    int64_t drain_s;      /* how long batches may take to be written at the end */
     int64_t
         sync_interval_s;  /* what is written is durable after so long; 0: at the end */
     int64_t sync_bytes;   /* or after so many bytes of a job; 0: however many */

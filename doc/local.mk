@@ -2,7 +2,9 @@
 dist_man_MANS += doc/lighterd.8 doc/lighterd.json.5
 pkgdata_DATA = doc/lighterd.schema.json
 dist_doc_DATA += doc/differences.md doc/outputs.md doc/plugins.md doc/protocol.md doc/service.md
-EXTRA_DIST += doc/benchmark.svg doc/lighterd.schema.json tools/quickstart tools/test tools/debian tools/lib.sh debian examples/plugin/example.c
+EXTRA_DIST += debian doc/benchmark.svg doc/flow.svg doc/lighterd.schema.json doc/top.svg \
+	doc/watch.svg examples/plugin/example.c tools/debian tools/lib.sh tools/picture \
+	tools/quickstart tools/test
 
 # What is Python goes along as it is: examples, and the end-to-end tests.
 dist-hook:

@@ -161,6 +161,7 @@ AC_DEFUN([LIGHTERD_SUMMARY], [
     echo "  its hot path   in C: $python_native"
     echo "  float text     $float_text"
     echo "  PNG images     by $png_codec"
+    echo "  metrics        by HTTP: $metrics_http"
     echo
     echo "  plugins"
     for plugin in $lighterd_plugins; do

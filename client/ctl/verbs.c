@@ -7,10 +7,10 @@
 #include <string.h>
 
 const struct verb *const verbs[] = {
-    &verb_status,   &verb_top,    &verb_jobs,     &verb_show,   &verb_watch,
-    &verb_tail,     &verb_flush,  &verb_plugins,  &verb_ping,   &verb_finalize,
-    &verb_discard,  &verb_freeze, &verb_unfreeze, &verb_reload, &verb_config,
-    &verb_shutdown, NULL};
+    &verb_status,   &verb_top,      &verb_jobs,    &verb_show,     &verb_watch,
+    &verb_tail,     &verb_flush,    &verb_plugins, &verb_metrics,  &verb_ping,
+    &verb_finalize, &verb_discard,  &verb_freeze,  &verb_unfreeze, &verb_reload,
+    &verb_config,   &verb_shutdown, NULL};
 
 const struct verb *
 verbs_find(const char *name)

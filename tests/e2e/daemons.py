@@ -111,6 +111,7 @@ class Daemon:
         )
         self.pid = self.process.pid
         self._n_descriptors = None
+        self._n_listening = 1 + ("--metrics-listen" in options)
         until(self._listens, f"{LIGHTERD} listens")
         if alone:
             until(self.is_alone, "nobody is connected")
@@ -157,8 +158,9 @@ class Daemon:
         return found
 
     def is_alone(self):
-        """The only socket is the one on which it listens."""
-        return sum(name.startswith("socket:") for name in self.descriptors()) == 1
+        """The only sockets are those on which it listens."""
+        found = sum(name.startswith("socket:") for name in self.descriptors())
+        return found == self._n_listening
 
     def check_descriptors(self):
         """As many are open as when nobody had ever come."""

@@ -20,6 +20,7 @@ VERBS = {
     "tail": ["job"],
     "flush": [],
     "plugins": [],
+    "metrics": [],
     "ping": [],
     "finalize": ["job"],
     "discard": ["job"],
@@ -415,7 +416,6 @@ def test_wrong_usage_is_exit_code_2(args, expected):
 
 
 def test_flush_waits_until_a_job_is_durable(busy):
-
     assert on(busy, "flush", "live-é") == "live-é is durable\n"
     assert on(busy, "flush") == "live-é is durable\n"
     assert as_json("--socket", busy.socket, "flush") == {

@@ -29,6 +29,7 @@ unit_tests = \
 	tests/unit/test_listener \
 	tests/unit/test_memory \
 	tests/unit/test_message \
+	tests/unit/test_metrics_address \
 	tests/unit/test_option \
 	tests/unit/test_outbox \
 	tests/unit/test_pace \
@@ -76,6 +77,8 @@ tests_unit_test_memory_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_memory_LDADD = libunit.la
 tests_unit_test_message_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_message_LDADD = libunit.la
+tests_unit_test_metrics_address_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_metrics_address_LDADD = libunit.la
 tests_unit_test_option_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_option_LDADD = libunit.la
 tests_unit_test_outbox_CPPFLAGS = $(unit_cppflags)
