@@ -32,10 +32,11 @@ class Manager:
         self.hearing = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.hearing.bind(f"{directory}/n.sock")
         self.hearing.settimeout(daemons.DEADLINE_S)
+        self._started = []
 
     def start(self, *options, prefix=(), stderr=subprocess.PIPE, **environment):
         fd = self.listening.fileno()
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [
                 *(sys.executable, "-ISc", PASS, str(fd), *prefix),
                 *(daemons.LIGHTERD, "--foreground"),
@@ -51,10 +52,16 @@ class Manager:
                 **environment,
             },
         )
+        self._started.append(process)
+        return process
 
     def hears(self):
         return self.hearing.recv(4096).decode()
 
     def close(self):
+        for process in self._started:
+            if process.poll() is None:  # its test has failed
+                process.kill()
+                process.communicate()
         self.listening.close()
         self.hearing.close()
