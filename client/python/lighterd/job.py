@@ -65,7 +65,7 @@ class Job:
                 "resume": resume,
             }
         )
-        known = writers if pipeline is None else of_pipeline(opened["writers"])
+        known = writers if pipeline is None else of_pipeline(opened.get("writers"))
         self._writers = tuple(known or ())
         self._keys = list(dict.fromkeys(k for w in self._writers for k in w.keys))
         self._takes_all = known is None
