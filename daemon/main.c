@@ -70,9 +70,7 @@ serve(struct settings *settings)
         return complain(&err, EXIT_FAILURE);
     r = daemon_init(&daemon, settings, &err);
     if (r != 0)
-        return complain(&err, r == LISTENER_TAKEN            ? EXIT_TAKEN
-                              : err.code == LIGHTER_E_PARAMS ? EXIT_USAGE
-                                                             : EXIT_FAILURE);
+        return complain(&err, r == LISTENER_TAKEN ? EXIT_TAKEN : EXIT_FAILURE);
     if (!settings->foreground && detach(&daemon, ready_fd, &err) < 0)
         return complain(&err, EXIT_FAILURE);
     if (!daemon_run(&daemon))

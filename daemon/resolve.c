@@ -32,17 +32,21 @@ struct resolving {
     const struct registry *registry;
     msgpack_zone *zone; /* for texts */
     msgpack_packer *packer;
+    bool no_memory; /* for a text: what was packed is not what it should be */
 };
 
 /* The text of a map's string; NULL where it has none such. */
 static const char *
-text_in(const struct resolving *to, const msgpack_object *map, const char *key)
+text_in(struct resolving *to, const msgpack_object *map, const char *key)
 {
-    msgpack_object_str text;
+    msgpack_object_str string;
+    const char *text;
 
-    if (map->type != MSGPACK_OBJECT_MAP || params_string(map, key, &text, NULL) != 0)
+    if (map->type != MSGPACK_OBJECT_MAP || params_string(map, key, &string, NULL) != 0)
         return NULL;
-    return params_text(to->zone, text);
+    text = params_text(to->zone, string);
+    to->no_memory |= !text;
+    return text;
 }
 
 static const msgpack_object *
@@ -62,10 +66,10 @@ is_encoder_option(const struct lighter_option *table, const msgpack_object *key)
     return false;
 }
 
-static void pack_encoding(const struct resolving *to, const msgpack_object *value);
+static void pack_encoding(struct resolving *to, const msgpack_object *value);
 
 static void
-pack_option(const struct resolving *to, const struct lighter_option *table,
+pack_option(struct resolving *to, const struct lighter_option *table,
             const msgpack_object_kv *option)
 {
     msgpack_pack_object(to->packer, option->key);
@@ -77,7 +81,7 @@ pack_option(const struct resolving *to, const struct lighter_option *table,
 
 /* The client's own options, then the defaults of those that it left out. */
 static void
-pack_options(const struct resolving *to, const char *owner,
+pack_options(struct resolving *to, const char *owner,
              const struct lighter_option *table, const msgpack_object *own)
 {
     const msgpack_object *defaults = defaults_of(to, owner);
@@ -99,7 +103,7 @@ pack_options(const struct resolving *to, const char *owner,
 
 /* An encoder that an encoder has for an option gets no defaults: it could be itself. */
 static void
-pack_encoding(const struct resolving *to, const msgpack_object *value)
+pack_encoding(struct resolving *to, const msgpack_object *value)
 {
     static const msgpack_object name_key = {.type = MSGPACK_OBJECT_STR,
                                             .via.str = {4, "name"}};
@@ -115,7 +119,7 @@ pack_encoding(const struct resolving *to, const msgpack_object *value)
 }
 
 static void
-pack_writer(const struct resolving *to, const msgpack_object *writer)
+pack_writer(struct resolving *to, const msgpack_object *writer)
 {
     const char *type = text_in(to, writer, "type");
     const struct lighter_writer *known =
@@ -133,7 +137,7 @@ pack_writer(const struct resolving *to, const msgpack_object *writer)
 }
 
 static void
-pack_open(const struct resolving *to, const msgpack_object_map *params,
+pack_open(struct resolving *to, const msgpack_object_map *params,
           const msgpack_object_array *writers)
 {
     uint32_t n = 1;
@@ -159,7 +163,7 @@ rewrite(const struct pipelines *pipelines, const struct registry *registry,
         struct lighter_error *err)
 {
     struct resolving to = {pipelines_part(pipelines, PIPELINES_DEFAULTS), registry,
-                           message->zone, NULL};
+                           message->zone, NULL, false};
     struct message resolved;
     struct message_out out;
     int r;
@@ -167,6 +171,10 @@ rewrite(const struct pipelines *pipelines, const struct registry *registry,
     message_begin_request(&out, message->id, "open");
     to.packer = &out.packer;
     pack_open(&to, &message->params->via.map, writers);
+    if (to.no_memory) {
+        message_out_done(&out);
+        return fail_nomem(err);
+    }
     r = message_turn(&out, &resolved, err);
     if (r < 0)
         return r;

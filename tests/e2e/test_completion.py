@@ -158,35 +158,44 @@ def test_zsh_understands_its_files(name):
     run(["zsh", "-n", COMPLETION / "zsh" / name])
 
 
-# What is typed, then a tab; until $3 has been shown.
+# What zsh's own functions would be told to offer, a line each.
 ZSH = r"""
-zmodload zsh/zpty
-zpty -b shell zsh -f -i
-zpty -w shell "PS1=; fpath=($1 \$fpath); autoload -U compinit; compinit -u -D; LISTMAX=0"
-zpty -w shell 'print REA""DY'
-zpty -r -m shell line '*READY*' || exit 1
-zpty -w -n shell "$2"$'\t\t'
-zpty -r -m shell line "*$3*" || exit 1
-print -r -- "$line"
-zpty -d shell
+compadd() { if [[ $1 == -a ]]; then print -rl -- ${(P)2}; else print -rl -- "$@"; fi }
+_describe() { print -rl -- ${${(P)2}%%:*} }
+_files() { print FILES }
+file=$1; shift
+words=("$@")
+CURRENT=$#words
+source $file
 """
 
 
-@pytest.mark.parametrize(
-    "typed, shown",
-    [
-        ("lighterctl ", "shutdown"),
-        ("lighterctl --json stat", "status"),
-        ("lighterctl --", "--version"),
-        ("lighterctl config ", "show"),
-        ("lighterctl config che", "check"),
-        ("lighterctl discard ", "beta"),
-        ("lighterctl --stage fit discard al", "alpha"),
-        ("lighterctl plugins image_2", "image_2d"),
-        ("lighterd --plugin-d", "--plugin-dir"),
-    ],
-)
-def test_zsh_offers_it(programs, jobs, typed, shown):
+@pytest.fixture
+def zsh(programs):
     if not shutil.which("zsh"):
         pytest.skip("there is no zsh")
-    run(["zsh", "-f", "-c", ZSH, "zsh", COMPLETION / "zsh", typed, shown])
+
+    def offers(*words):
+        path = COMPLETION / "zsh" / f"_{words[0]}"
+        return run(["zsh", "-f", "-c", ZSH, "zsh", path, *words])
+
+    return offers
+
+
+def test_zsh_offers_verbs_options_and_jobs(zsh, jobs):
+    assert zsh("lighterctl", "") == verbs()
+    assert zsh("lighterctl", "--json", "--stage", "fit", "") == verbs()
+    assert zsh("lighterctl", "--") == options(daemons.LIGHTERCTL)
+    assert zsh("lighterctl", "config", "") == ["show", "check"]
+    assert zsh("lighterctl", "config", "check", "") == ["FILES"]
+    assert zsh("lighterctl", "config", "show", "") == []
+    assert zsh("lighterctl", "discard", "") == ["alpha", "beta 2"]
+    assert zsh("lighterctl", "--socket", jobs.socket, "freeze", "") == [
+        "alpha",
+        "beta 2",
+    ]
+    assert "image_2d" in zsh("lighterctl", "plugins", "")
+    assert zsh("lighterctl", "freeze", "alpha", "") == []
+    assert zsh("lighterctl", "--stage", "") == ["predict", "validate", "test", "fit"]
+    assert zsh("lighterd", "") == options(daemons.LIGHTERD)
+    assert zsh("lighterd", "--log-level", "") == ["error", "warning", "info", "debug"]

@@ -176,7 +176,7 @@ def test_a_daemon_does_not_start_with_a_pipeline_that_cannot_be(write_config):
         timeout=60,
     )
 
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert f"{path}:5: pipeline 'p': no writer is called 'cvs'" in done.stderr
 
 

@@ -68,7 +68,7 @@ class Job:
             params["total"] = total
         self._blocked_before = self._blocked_told = connection.blocked_seconds
         opened = connection.open(params)
-        known = writers if pipeline is None else of_pipeline(opened["writers"])
+        known = writers if pipeline is None else of_pipeline(opened.get("writers"))
         self._writers = tuple(known or ())
         self._keys = list(dict.fromkeys(k for w in self._writers for k in w.keys))
         self._takes_all = known is None

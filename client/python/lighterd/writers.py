@@ -74,10 +74,14 @@ def file(
     return Writer("file", directory, keys, options, check)
 
 
-def of_pipeline(described: Sequence[Mapping[str, Any]]) -> Optional[List[Writer]]:
-    """What the daemon says that a pipeline is; None where we do not know a type of it,
-    and with it not the keys that it needs.
+def of_pipeline(
+    described: Optional[Sequence[Mapping[str, Any]]],
+) -> Optional[List[Writer]]:
+    """What the daemon says that a pipeline is; None where it says nothing, or we do not
+    know a type of it, and with it not the keys that it needs.
     """
+    if described is None:
+        return None
     found = []
     for each in described:
         options = each["options"]
