@@ -65,7 +65,9 @@ class Terminal:
 
     def until(self, is_true, what):
         """Read until what has come `is_true`."""
-        return daemons.until(lambda: is_true(self.read(0.02)), f"{what}: {self.output!r}")
+        return daemons.until(
+            lambda: is_true(self.read(0.02)), f"{what}: {self.output!r}"
+        )
 
     def end(self, expect=0):
         """What has come, all in all, when the program has ended."""

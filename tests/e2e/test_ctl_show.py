@@ -175,9 +175,7 @@ def test_a_job_that_is_not_there_is_exit_code_1_and_the_nearest_is_named(half_do
 def test_what_a_rank_says_of_its_waiting_is_not_trusted(half_done, told):
     daemon, client = half_done
 
-    refused = client.refusal(
-        "write", job=1, seq=3, outputs={"x": [4]}, blocked_ms=told
-    )
+    refused = client.refusal("write", job=1, seq=3, outputs={"x": [4]}, blocked_ms=told)
 
     assert (refused.code, "blocked_ms" in refused.message) == ("bad_params", True)
     assert show(daemon, "p")["blocked"] == 1.5
@@ -196,7 +194,10 @@ def test_time_is_not_counted_twice_where_it_is_told_again(half_done):
 def test_the_python_client_tells_how_long_it_has_waited(start_daemon, tmp_path):
     daemon = start_daemon("--max-client-bytes", str(100 * KIB))
     with lighterd.run(
-        lighterd.csv(tmp_path / "t.csv", ["id"]), job="t", total=60, socket=daemon.socket
+        lighterd.csv(tmp_path / "t.csv", ["id"]),
+        job="t",
+        total=60,
+        socket=daemon.socket,
     ) as out:
         for _ in range(60):
             out.write({"id": ["x" * 1000] * 90})
@@ -218,9 +219,7 @@ def test_a_trainers_callbacks_tell_the_total(daemon, tmp_path, told, expected):
     from lighterd.callbacks import CsvWriter
 
     trainer = SimpleNamespace(global_rank=0, world_size=1, num_predict_batches=told)
-    writer = CsvWriter(
-        tmp_path / "p.csv", keys=["x"], job="p", socket=daemon.socket
-    )
+    writer = CsvWriter(tmp_path / "p.csv", keys=["x"], job="p", socket=daemon.socket)
     writer.setup(trainer, None, "predict")
     writer.on_predict_epoch_start(trainer, None)
 

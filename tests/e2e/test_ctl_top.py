@@ -123,7 +123,11 @@ def test_without_a_terminal_it_is_drawn_once_and_plain(busy):
     text = ctl(*command(busy)[1:])
 
     assert "\x1b" not in text
-    assert [line.split()[0] for line in text.splitlines()[6:]] == ["live", "bad", "done"]
+    assert [line.split()[0] for line in text.splitlines()[6:]] == [
+        "live",
+        "bad",
+        "done",
+    ]
 
 
 def test_top_in_json_is_status_and_jobs(busy):
@@ -181,7 +185,15 @@ def test_top_lives_in_tmux(busy, tmp_path):
     assert begun.returncode == 0, begun
     try:
         before = tmux("capture-pane", "-p").stdout
-        tmux("respawn-pane", "-k", "sh", "-c", 'echo before; "$@"; cat', "-", *command(busy))
+        tmux(
+            "respawn-pane",
+            "-k",
+            "sh",
+            "-c",
+            'echo before; "$@"; cat',
+            "-",
+            *command(busy),
+        )
         shown = daemons.until(
             lambda: "live" in (text := tmux("capture-pane", "-p").stdout) and text,
             "it is drawn",

@@ -146,7 +146,9 @@ def test_watch_draws_a_bar_on_a_terminal(daemon, tmp_path):
         write(client, 1, "a")
         with Terminal(command, columns=100) as terminal:
             terminal.until(lambda text: "%" in text, "there is a bar")
-            terminal.until(lambda text: "[#" in text and " 25%  p: open" in text, "25 %")
+            terminal.until(
+                lambda text: "[#" in text and " 25%  p: open" in text, "25 %"
+            )
             terminal.resize(30, 24, tell=False)
             terminal.until(
                 lambda text: text.endswith("~\x1b[K")
@@ -178,7 +180,9 @@ def test_tail_prints_the_last_rows_and_then_those_that_come(daemon, tmp_path):
 
 
 @pytest.mark.parametrize("n, expected", [(0, []), (1, ["2"]), (50, ["0", "1", "2"])])
-def test_tail_begins_with_as_many_lines_as_were_asked_for(daemon, tmp_path, n, expected):
+def test_tail_begins_with_as_many_lines_as_were_asked_for(
+    daemon, tmp_path, n, expected
+):
     with daemon.raw() as client:
         client.open_csv(tmp_path / "p.csv")
         write(client, 1, 0, 1, 2)
@@ -221,7 +225,9 @@ def test_tail_loses_and_doubles_no_row_of_several_ranks(daemon, tmp_path):
 
     printed = [line for line in out.splitlines() if not line.startswith("==>")]
     assert sorted(printed) == sorted(f"{r}{i}" for r in "ab" for i in range(2, 50))
-    assert [line for line in printed if line[0] == "a"] == [f"a{i}" for i in range(2, 50)]
+    assert [line for line in printed if line[0] == "a"] == [
+        f"a{i}" for i in range(2, 50)
+    ]
 
 
 def test_tail_prints_nothing_that_is_not_committed(daemon, tmp_path):

@@ -91,7 +91,7 @@ class BaseWriter(_Callback):
 
     def on_predict_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         if self._output is not None:
-            self._output.begin()
+            self._output.begin(_count_batches(trainer))
 
     def on_predict_batch_end(
         self,
@@ -133,6 +133,14 @@ class BaseWriter(_Callback):
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         self._output = None
         session.close_all(trainer, "the trainer ended before the epoch did")
+
+
+def _count_batches(trainer: Any) -> Optional[int]:
+    """How many this rank will predict, where the trainer knows."""
+    try:
+        return int(sum(trainer.num_predict_batches))
+    except (AttributeError, TypeError, ValueError, OverflowError):  # it may be infinite
+        return None
 
 
 class CsvWriter(BaseWriter):

@@ -40,7 +40,7 @@ class LocalFiles:
         if rank == 0 and any(directory.iterdir()):
             logger.warning("%s already exists, its files may be overwritten", directory)
 
-    def begin(self) -> None:
+    def begin(self, total: Optional[int] = None) -> None:
         """There is no job."""
 
     def write(self, outputs: Outputs, batch_idx: int, dataloader_idx: int) -> None:

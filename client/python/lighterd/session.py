@@ -40,14 +40,6 @@ def close_all(trainer: Any, reason: str) -> None:
         session.close(reason)
 
 
-def _count_batches(trainer: Any) -> Optional[int]:
-    """How many this rank will predict, where the trainer knows."""
-    try:
-        return int(sum(trainer.num_predict_batches))
-    except (AttributeError, TypeError, ValueError, OverflowError):  # it may be infinite
-        return None
-
-
 class Session:
     def __init__(
         self,
@@ -59,7 +51,6 @@ class Session:
     ) -> None:
         self._connection = connect(socket)
         self._name = job
-        self._trainer = trainer
         self._pipeline = pipeline
         self._directory = directory
         self._rank = trainer.global_rank
@@ -80,10 +71,11 @@ class Session:
         """The daemon's configuration says what is written, and what that needs."""
         return Member(self, Writer("", "", [], {}), 1)
 
-    def begin(self) -> None:
+    def begin(self, total: Optional[int] = None) -> None:
         """Open the job: from here on the other ranks are told if this one fails.
 
-        Without it the first batch does.
+        Without it the first batch does. `total`: batches that are to come, where that
+        is known.
         """
         if self._job is None:
             self._job = Job(
@@ -95,7 +87,7 @@ class Session:
                 rank=self._rank,
                 world_size=self._world_size,
                 resume=self.resume,
-                total=_count_batches(self._trainer),
+                total=total,
             )
 
     def write(
@@ -144,8 +136,8 @@ class Member:
         self._writer = writer
         self._who = who
 
-    def begin(self) -> None:
-        self._session.begin()
+    def begin(self, total: Optional[int] = None) -> None:
+        self._session.begin(total)
 
     def write(self, outputs: Outputs, batch_idx: int, dataloader_idx: int) -> None:
         self._writer.check(outputs)
