@@ -138,7 +138,7 @@ def test_room_that_a_vanished_client_gives_back_is_used_by_others(
     for attempt in range(4):
         with daemon.raw(timeout_s=5) as other:
             with daemon.raw() as client:
-                client.open_csv(tmp_path / "t.csv", job=str(attempt))
+                client.open_csv(tmp_path / f"{attempt}.csv", job=str(attempt))
                 # Answers that it does not read: the daemon finds it gone by sending them.
                 size = len(msgpack.packb(client.call("plugins")))
                 for _ in range(300 * KIB // size):

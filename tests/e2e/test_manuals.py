@@ -21,6 +21,9 @@ NOT_RUN = {
     "./bootstrap && ./configure && make && sudo make install && sudo ldconfig": (
         "it installs; tools/test does so elsewhere, by distcheck"
     ),
+    "lighterctl watch --wait predictions && ./evaluate predictions.csv\n": (
+        "it waits for a job, and test_ctl_watch.py does"
+    ),
     "pip install ./client/python": "test_pip_installs_the_python_client does, elsewhere",
 }
 
