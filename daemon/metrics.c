@@ -10,15 +10,38 @@
 #include <unistd.h>
 
 /* What one look at the daemon gives, before it is written down. */
-struct numbers {
-    const struct daemon *daemon;
-    struct waiting waiting; /* all jobs */
-    uint64_t n_unfinished;
-    uint64_t cpu_ms, resident_bytes;
+struct daemon_numbers {
+    uint64_t start, cpu, resident;
+    uint64_t connections, threads;
+    uint64_t live, unfinished, published, failed;
+    uint64_t batches, samples, bytes, refused, blocked;
+    uint64_t waiting, waiting_bytes, limit, oldest;
+};
+
+/* And at one job. */
+struct job_numbers {
+    uint64_t ranks, connected;
+    uint64_t batches, samples, bytes, blocked;
+    uint64_t waiting, waiting_bytes, oldest;
 };
 
 /* A number is a count, or milliseconds that are told as seconds. */
 enum unit { COUNT, MILLISECONDS };
+
+struct metric {
+    const char *name, *type, *help;
+    enum unit unit;
+    size_t offset; /* of a uint64_t, in the numbers */
+};
+
+static uint64_t
+number_at(const void *numbers, size_t offset)
+{
+    uint64_t number;
+
+    memcpy(&number, (const char *)numbers + offset, sizeof number);
+    return number;
+}
 
 /* ---- text ---------------------------------------------------------------------- */
 
@@ -58,82 +81,58 @@ age_ms(const struct daemon *daemon, const struct waiting *waiting)
     return waiting->batches ? uv_now(&daemon->loop) - waiting->since : 0;
 }
 
-#define NUMBER(name, expression)                                                       \
-    static uint64_t name(const struct numbers *numbers)                                \
-    {                                                                                  \
-        return (uint64_t)(expression);                                                 \
-    }
+#define OF_DAEMON(field) offsetof(struct daemon_numbers, field)
 
-NUMBER(get_start, numbers->daemon->started_wall_s)
-NUMBER(get_cpu, numbers->cpu_ms)
-NUMBER(get_resident, numbers->resident_bytes)
-NUMBER(get_connections, numbers->daemon->n_conns)
-NUMBER(get_threads, numbers->daemon->n_threads)
-NUMBER(get_live, numbers->daemon->jobs.n_live)
-NUMBER(get_unfinished, numbers->n_unfinished)
-NUMBER(get_published, numbers->daemon->jobs.n_published)
-NUMBER(get_failed, numbers->daemon->jobs.n_failed)
-NUMBER(get_batches, numbers->daemon->jobs.n_batches)
-NUMBER(get_samples, numbers->daemon->jobs.n_samples)
-NUMBER(get_bytes, numbers->daemon->jobs.n_bytes)
-NUMBER(get_refused, numbers->daemon->jobs.n_refused)
-NUMBER(get_blocked, numbers->daemon->jobs.blocked_ms)
-NUMBER(get_waiting, numbers->waiting.batches)
-NUMBER(get_waiting_bytes, numbers->daemon->quota.used)
-NUMBER(get_limit, numbers->daemon->quota.max)
-NUMBER(get_oldest, age_ms(numbers->daemon, &numbers->waiting))
-
-static const struct {
-    const char *name, *type, *help;
-    enum unit unit;
-    uint64_t (*get)(const struct numbers *numbers);
-} daemon_metrics[] = {
+static const struct metric daemon_metrics[] = {
     {"process_start_time_seconds", "gauge", "When the daemon started, since 1970.",
-     COUNT, get_start},
+     COUNT, OF_DAEMON(start)},
     {"process_cpu_seconds_total", "counter", "Processor time, user and system.",
-     MILLISECONDS, get_cpu},
-    {"process_resident_memory_bytes", "gauge", "Resident memory.", COUNT, get_resident},
+     MILLISECONDS, OF_DAEMON(cpu)},
+    {"process_resident_memory_bytes", "gauge", "Resident memory.", COUNT,
+     OF_DAEMON(resident)},
     {"lighterd_connections", "gauge", "Clients that are connected.", COUNT,
-     get_connections},
-    {"lighterd_worker_threads", "gauge", "Threads that write.", COUNT, get_threads},
-    {"lighterd_live_jobs", "gauge", "Jobs that are not over.", COUNT, get_live},
+     OF_DAEMON(connections)},
+    {"lighterd_worker_threads", "gauge", "Threads that write.", COUNT,
+     OF_DAEMON(threads)},
+    {"lighterd_live_jobs", "gauge", "Jobs that are not over.", COUNT, OF_DAEMON(live)},
     {"lighterd_unfinished_jobs", "gauge",
-     "Jobs that are over, not published, and can go on.", COUNT, get_unfinished},
+     "Jobs that are over, not published, and can go on.", COUNT, OF_DAEMON(unfinished)},
     {"lighterd_jobs_published_total", "counter", "Jobs that were published.", COUNT,
-     get_published},
+     OF_DAEMON(published)},
     {"lighterd_jobs_failed_total", "counter",
-     "Jobs that were over without being published.", COUNT, get_failed},
+     "Jobs that were over without being published.", COUNT, OF_DAEMON(failed)},
     {"lighterd_batches_total", "counter", "Batches that were written.", COUNT,
-     get_batches},
+     OF_DAEMON(batches)},
     {"lighterd_samples_total", "counter", "Samples that were written.", COUNT,
-     get_samples},
+     OF_DAEMON(samples)},
     {"lighterd_written_bytes_total", "counter", "Bytes that were written.", COUNT,
-     get_bytes},
+     OF_DAEMON(bytes)},
     {"lighterd_refused_batches_total", "counter",
-     "Batches that a writer could not write.", COUNT, get_refused},
+     "Batches that a writer could not write.", COUNT, OF_DAEMON(refused)},
     {"lighterd_blocked_seconds_total", "counter",
      "How long processes have waited for the daemon, as they say.", MILLISECONDS,
-     get_blocked},
+     OF_DAEMON(blocked)},
     {"lighterd_waiting_batches", "gauge", "Batches that are not written yet.", COUNT,
-     get_waiting},
+     OF_DAEMON(waiting)},
     {"lighterd_waiting_bytes", "gauge", "Bytes of batches that are not written yet.",
-     COUNT, get_waiting_bytes},
+     COUNT, OF_DAEMON(waiting_bytes)},
     {"lighterd_max_waiting_bytes", "gauge", "How many bytes of them there may be.",
-     COUNT, get_limit},
+     COUNT, OF_DAEMON(limit)},
     {"lighterd_oldest_waiting_batch_seconds", "gauge",
-     "For how long the oldest batch has waited.", MILLISECONDS, get_oldest},
+     "For how long the oldest batch has waited.", MILLISECONDS, OF_DAEMON(oldest)},
 };
 
 static void
-put_daemon(FILE *file, const struct numbers *numbers)
+put_daemon(FILE *file, const struct daemon_numbers *numbers)
 {
     put_family(file, "lighterd_build_info", "gauge", "Which lighterd this is.");
     fputs("lighterd_build_info{version=\"" PACKAGE_VERSION "\"} 1\n", file);
     for (size_t i = 0; i < sizeof daemon_metrics / sizeof *daemon_metrics; i++) {
-        put_family(file, daemon_metrics[i].name, daemon_metrics[i].type,
-                   daemon_metrics[i].help);
-        fputs(daemon_metrics[i].name, file);
-        put_value(file, daemon_metrics[i].unit, daemon_metrics[i].get(numbers));
+        const struct metric *metric = &daemon_metrics[i];
+
+        put_family(file, metric->name, metric->type, metric->help);
+        fputs(metric->name, file);
+        put_value(file, metric->unit, number_at(numbers, metric->offset));
     }
 }
 
@@ -162,48 +161,29 @@ put_ages(FILE *file, const struct histogram *ages)
 
 /* ---- jobs ---------------------------------------------------------------------- */
 
-#define JOB_NUMBER(name, expression)                                                   \
-    static uint64_t name(const struct daemon *daemon, const struct job *job)           \
-    {                                                                                  \
-        (void)daemon;                                                                  \
-        return (uint64_t)(expression);                                                 \
-    }
+#define OF_JOB(field) offsetof(struct job_numbers, field)
 
-JOB_NUMBER(job_ranks, job->world_size)
-JOB_NUMBER(job_connected, job->n_connected)
-JOB_NUMBER(job_batches, job->n_batches)
-JOB_NUMBER(job_samples, job->n_samples)
-JOB_NUMBER(job_bytes, job->n_bytes)
-JOB_NUMBER(job_blocked, job->blocked_ms)
-JOB_NUMBER(job_waiting, report_waiting(job).batches)
-JOB_NUMBER(job_waiting_bytes, report_waiting(job).bytes)
-JOB_NUMBER(job_oldest, age_ms(daemon, &(struct waiting){report_waiting(job).batches, 0,
-                                                        report_waiting(job).since}))
-
-static const struct {
-    const char *name, *type, *help;
-    enum unit unit;
-    uint64_t (*get)(const struct daemon *daemon, const struct job *job);
-} job_metrics[] = {
+static const struct metric job_metrics[] = {
     {"lighterd_job_ranks", "gauge", "Processes that belong to the job.", COUNT,
-     job_ranks},
+     OF_JOB(ranks)},
     {"lighterd_job_connected_ranks", "gauge",
-     "Processes of the job that are connected.", COUNT, job_connected},
+     "Processes of the job that are connected.", COUNT, OF_JOB(connected)},
     {"lighterd_job_batches_total", "counter", "Batches of the job that are written.",
-     COUNT, job_batches},
+     COUNT, OF_JOB(batches)},
     {"lighterd_job_samples_total", "counter", "Samples of the job that are written.",
-     COUNT, job_samples},
+     COUNT, OF_JOB(samples)},
     {"lighterd_job_written_bytes_total", "counter", "Bytes of the job's outputs.",
-     COUNT, job_bytes},
+     COUNT, OF_JOB(bytes)},
     {"lighterd_job_blocked_seconds_total", "counter",
      "How long the job's processes have waited for the daemon, as they say.",
-     MILLISECONDS, job_blocked},
+     MILLISECONDS, OF_JOB(blocked)},
     {"lighterd_job_waiting_batches", "gauge",
-     "Batches of the job that are not written yet.", COUNT, job_waiting},
+     "Batches of the job that are not written yet.", COUNT, OF_JOB(waiting)},
     {"lighterd_job_waiting_bytes", "gauge",
-     "Bytes of batches of the job that are not written yet.", COUNT, job_waiting_bytes},
+     "Bytes of batches of the job that are not written yet.", COUNT,
+     OF_JOB(waiting_bytes)},
     {"lighterd_job_oldest_waiting_batch_seconds", "gauge",
-     "For how long the oldest batch has waited.", MILLISECONDS, job_oldest},
+     "For how long the oldest batch has waited.", MILLISECONDS, OF_JOB(oldest)},
 };
 
 /* While it is prepared a worker reads its counters from its journal. */
@@ -222,20 +202,43 @@ put_job_labels(FILE *file, const struct job *job)
     put_label(file, "stage", job->stage);
 }
 
+static struct job_numbers
+look_at_job(const struct daemon *daemon, const struct job *job)
+{
+    struct waiting waiting = report_waiting(job);
+
+    return (struct job_numbers){
+        .ranks = job->world_size,
+        .connected = job->n_connected,
+        .batches = job->n_batches,
+        .samples = job->n_samples,
+        .bytes = job->n_bytes,
+        .blocked = job->blocked_ms,
+        .waiting = waiting.batches,
+        .waiting_bytes = waiting.bytes,
+        .oldest = age_ms(daemon, &waiting),
+    };
+}
+
 static void
 put_jobs(FILE *file, const struct daemon *daemon)
 {
     const struct job *job;
 
     for (size_t i = 0; i < sizeof job_metrics / sizeof *job_metrics; i++) {
-        put_family(file, job_metrics[i].name, job_metrics[i].type, job_metrics[i].help);
+        const struct metric *metric = &job_metrics[i];
+
+        put_family(file, metric->name, metric->type, metric->help);
         TAILQ_FOREACH (job, &daemon->jobs.live, link) {
+            struct job_numbers numbers;
+
             if (!is_told(job))
                 continue;
-            fputs(job_metrics[i].name, file);
+            numbers = look_at_job(daemon, job);
+            fputs(metric->name, file);
             put_job_labels(file, job);
             fputc('}', file);
-            put_value(file, job_metrics[i].unit, job_metrics[i].get(daemon, job));
+            put_value(file, metric->unit, number_at(&numbers, metric->offset));
         }
     }
 }
@@ -259,14 +262,13 @@ static void
 put_writer(FILE *file, size_t metric, const struct job *job, uint32_t index)
 {
     const struct job_output *output = &job->outputs[index];
-    const char *field = (const char *)output + writer_metrics[metric].offset;
 
     fputs(writer_metrics[metric].name, file);
     put_job_labels(file, job);
     fprintf(file, ",output=\"%" PRIu32 "\",", index);
     put_label(file, "writer", output->writer.type->name);
     fputc('}', file);
-    put_value(file, COUNT, *(const uint64_t *)(const void *)field);
+    put_value(file, COUNT, number_at(output, writer_metrics[metric].offset));
 }
 
 static void
@@ -305,27 +307,44 @@ count_resident(void)
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static void
-look(const struct daemon *daemon, struct numbers *ret_numbers)
+static struct daemon_numbers
+look(const struct daemon *daemon)
 {
+    const struct jobs *jobs = &daemon->jobs;
+    struct waiting waiting = report_all_waiting(jobs);
+    struct daemon_numbers numbers = {
+        .start = (uint64_t)daemon->started_wall_s,
+        .resident = count_resident(),
+        .connections = daemon->n_conns,
+        .threads = daemon->n_threads,
+        .live = jobs->n_live,
+        .published = jobs->n_published,
+        .failed = jobs->n_failed,
+        .batches = jobs->n_batches,
+        .samples = jobs->n_samples,
+        .bytes = jobs->n_bytes,
+        .refused = jobs->n_refused,
+        .blocked = jobs->blocked_ms,
+        .waiting = waiting.batches,
+        .waiting_bytes = daemon->quota.used,
+        .limit = daemon->quota.max,
+        .oldest = age_ms(daemon, &waiting),
+    };
     struct rusage usage = {0};
     const struct job *job;
 
     getrusage(RUSAGE_SELF, &usage);
-    *ret_numbers =
-        (struct numbers){.daemon = daemon,
-                         .waiting = report_all_waiting(&daemon->jobs),
-                         .cpu_ms = to_ms(usage.ru_utime) + to_ms(usage.ru_stime),
-                         .resident_bytes = count_resident()};
-    TAILQ_FOREACH (job, &daemon->jobs.past, link)
-        ret_numbers->n_unfinished += job_is_unfinished(job);
+    numbers.cpu = to_ms(usage.ru_utime) + to_ms(usage.ru_stime);
+    TAILQ_FOREACH (job, &jobs->past, link)
+        numbers.unfinished += job_is_unfinished(job);
+    return numbers;
 }
 
 int
 metrics_render(const struct daemon *daemon, char **ret_text, size_t *ret_size,
                struct lighter_error *err)
 {
-    struct numbers numbers;
+    struct daemon_numbers numbers = look(daemon);
     char *text = NULL;
     size_t size = 0;
     FILE *file = open_memstream(&text, &size);
@@ -333,7 +352,6 @@ metrics_render(const struct daemon *daemon, char **ret_text, size_t *ret_size,
 
     if (!file)
         return fail_nomem(err);
-    look(daemon, &numbers);
     put_daemon(file, &numbers);
     put_ages(file, &daemon->jobs.ages);
     put_jobs(file, daemon);
