@@ -143,10 +143,14 @@ class Daemon:
         return found[-1] if found else None
 
     def until_state(self, name, state):
-        return until(
-            lambda: (job := self.job(name)) and job["state"] == state and job,
-            f"job {name} is {state}",
-        )
+        """Not only about to be so: a job that is over has let go of everything."""
+
+        def look():
+            job = self.job(name)
+            is_so = job and job["state"] == state and job["live"] == (state == "open")
+            return job if is_so else None
+
+        return until(look, f"job {name} is {state}")
 
     # ---- what must be true when clients have left ----
 

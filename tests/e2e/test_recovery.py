@@ -439,6 +439,7 @@ def test_a_run_with_another_configuration_does_not_go_on(daemon, tmp_path):
 
 def test_an_interrupted_run_can_be_discarded(daemon, tmp_path):
     interrupt(daemon, tmp_path, 5, job="j")
+    daemon.until_state("j", "aborted")
 
     assert daemon.ask("discard", job="j") == {}
     assert os.listdir(tmp_path) == []
