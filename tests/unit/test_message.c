@@ -244,6 +244,25 @@ START_TEST(a_message_that_lacks_a_value_is_not_finished)
 }
 END_TEST
 
+START_TEST(what_was_packed_is_turned_into_what_comes)
+{
+    struct message message;
+    struct message_out out;
+
+    message_begin_request(&out, 7, "open");
+    msgpack_pack_map(&out.packer, 1);
+    pack_key_text(&out.packer, "job", "p");
+    ck_assert_int_eq(message_turn(&out, &message, NULL), 0);
+    ck_assert(message_is(&message, "open") && message.id == 7);
+    ck_assert_str_eq(pack_text_of(message.params, "job"), "p");
+    message_done(&message);
+
+    message_begin_request(&out, 7, "open");
+    msgpack_pack_map(&out.packer, 1); /* and nothing in it */
+    ck_assert_int_eq(message_turn(&out, &message, NULL), -EPROTO);
+}
+END_TEST
+
 START_TEST(a_message_that_was_begun_can_be_dropped)
 {
     struct message_out out;
@@ -375,6 +394,7 @@ main(void)
     tcase_add_test(making, a_frame_that_was_finished_begins_with_its_length);
     tcase_add_test(making, what_was_packed_is_what_is_parsed);
     tcase_add_test(making, a_message_that_lacks_a_value_is_not_finished);
+    tcase_add_test(making, what_was_packed_is_turned_into_what_comes);
     tcase_add_test(making, a_message_that_was_begun_can_be_dropped);
     tcase_add_test(making, an_error_carries_its_code_and_details);
     tcase_add_test(making, an_error_without_details_has_an_empty_map_of_them);
