@@ -85,8 +85,11 @@ class Lives:
         return struct.unpack("QQQ", self._report_path.read_bytes())
 
     def n_calls(self):
-        """That this daemon has entered."""
-        return self._report()[1]
+        """That this daemon has entered; 0: it is only about to start."""
+        try:
+            return self._report()[1]
+        except (OSError, struct.error):
+            return 0
 
     def __enter__(self):
         return self
