@@ -2,17 +2,15 @@
 
 $LIGHTERD, $LIGHTERCTL and $LIGHTERD_PLUGIN_DIR say which; without them those in build/
 are taken. What tests share: daemons.py, lighterctl.py, ranks.py, rawclient.py,
-judges.py.
+judges.py, fixtures.py.
 """
 
-import os
-import signal
 import sys
 
 import pytest
 
 pytest.register_assert_rewrite(
-    "daemons", "judges", "lighterctl", "managers", "ranks", "rawclient"
+    *("daemons", "fixtures", "judges", "lighterctl", "managers", "ranks", "rawclient")
 )
 
 import daemons  # noqa: E402
@@ -20,42 +18,19 @@ import daemons  # noqa: E402
 sys.path[:0] = daemons.PYTHON_PATH
 
 import ranks  # noqa: E402
-
-PATIENCE_S = 120
-
-
-@pytest.fixture(autouse=True)
-def no_environment_of_ours(monkeypatch):
-    for name in ("LIGHTERD", "LIGHTERD_SOCKET", "RANK", "WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
-    # Where a daemon is gone for good a test wants to know, and not to wait.
-    monkeypatch.setenv("LIGHTERD_RECONNECT_SECONDS", "0")
+from fixtures import (  # noqa: E402, F401
+    end_of_patience,
+    no_environment_of_ours,
+    socket_dir,
+    start_daemon,
+    state_of_ours,
+)
 
 
 def pytest_configure(config):
     config.addinivalue_line(
         "filterwarnings", "error::pytest.PytestUnhandledThreadExceptionWarning"
     )
-
-
-@pytest.fixture(autouse=True, scope="session")
-def state_of_ours(tmp_path_factory):
-    """Daemons remember their jobs here, not in the home of whoever runs the tests."""
-    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
-
-
-@pytest.fixture(autouse=True)
-def end_of_patience():
-    """A client may wait for a daemon for ever; a test may not."""
-
-    def give_up(*_):
-        raise TimeoutError(f"the test has not ended within {PATIENCE_S} s")
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(PATIENCE_S)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(params=["C", "Python"])
@@ -68,27 +43,6 @@ def either_client(request):
     native.use(native.module if request.param == "C" else None)
     yield
     native.use(native.module)
-
-
-@pytest.fixture
-def socket_dir():
-    """A place with a short name: what pytest gives may not fit a socket address."""
-    with daemons.short_directory() as directory:
-        yield directory
-
-
-@pytest.fixture
-def start_daemon(socket_dir):
-    """Start daemons, each on a socket of its own; their end is looked at as well."""
-    started = []
-
-    def start(*options, **more):
-        path = os.path.join(socket_dir, f"{len(started)}.sock")
-        started.append(daemons.Daemon(path, *options, **more))
-        return started[-1]
-
-    yield start
-    daemons.all_ended(started)
 
 
 @pytest.fixture

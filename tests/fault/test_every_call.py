@@ -9,7 +9,7 @@ import lives
 import pytest
 import ranks
 import runs
-from faults import LONG, alone, chance, end_of_patience, place  # noqa: F401
+from faults import LONG
 
 pytestmark = pytest.mark.skipif(
     not os.path.exists(lives.KILLAT), reason="make check_PROGRAMS builds killat"

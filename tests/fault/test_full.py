@@ -16,12 +16,6 @@ import judges
 import lighterd
 import pytest
 import rawclient
-from faults import (  # noqa: F401 (fixtures)
-    alone,
-    end_of_patience,
-    socket_dir,
-    start_daemon,
-)
 
 ROWS = 4
 

@@ -18,13 +18,7 @@ import epochs
 import pytest
 import rawclient
 import shims
-from faults import (  # noqa: F401 (fixtures)
-    LONG,
-    alone,
-    end_of_patience,
-    socket_dir,
-    start_daemon,
-)
+from faults import LONG
 
 # Calls on outputs, staged files, shards, journals and directories.
 CALLS = {

@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 import daemons
 import lives
 import runs
-from faults import LONG, alone, chance, end_of_patience, place  # noqa: F401
+from faults import LONG
 
 WORLD_SIZE = 3
 N_EPOCHS = 5
@@ -78,7 +78,7 @@ def run(place, n_epochs, monkeypatch, until_death=lambda: None, on_death=None):
     return n_kills
 
 
-def test_killed_at_random_moments(place, monkeypatch, chance):  # noqa: F811
+def test_killed_at_random_moments(place, monkeypatch, chance):
     run(place / "undisturbed", 1, monkeypatch)
     wanted = runs.shown(place / "undisturbed" / "e0")
     n_kills, n_rounds = 0, 0

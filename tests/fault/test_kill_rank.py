@@ -13,7 +13,7 @@ import daemons
 import lighterd
 import pytest
 import runs
-from faults import LONG, alone, chance, end_of_patience, place  # noqa: F401
+from faults import LONG
 
 WORLD_SIZE = 3
 N_BATCHES = 40
@@ -62,18 +62,18 @@ def run_whole(directory, socket, refused=False):
 
 
 @pytest.fixture
-def daemon(place):  # noqa: F811
+def daemon(place):
     daemon = daemons.Daemon(str(place / "s"), "--log-level", "error")
     yield daemon
     daemons.all_ended([daemon])
 
 
-def kill_all(ranks, chance, directory):  # noqa: F811
+def kill_all(ranks, chance, directory):
     time.sleep(chance.uniform(0, 0.15))
     ranks.kill()
 
 
-def kill_one(ranks, chance, directory):  # noqa: F811
+def kill_one(ranks, chance, directory):
     """The others go on, and are told at the end. Who has never come is waited for."""
     come = [f"{directory}.came{rank}" for rank in range(WORLD_SIZE)]
     daemons.until(lambda: all(map(os.path.exists, come)), "all have come")
@@ -84,7 +84,7 @@ def kill_one(ranks, chance, directory):  # noqa: F811
     ranks.finish()
 
 
-def check_runs(daemon, place, refused, n, interrupt):  # noqa: F811
+def check_runs(daemon, place, refused, n, interrupt):
     """Interrupt n runs, each of which is then started again."""
     run_whole(place / "wanted", daemon.socket, refused)
     wanted = runs.shown(place / "wanted")
@@ -106,7 +106,7 @@ def check_runs(daemon, place, refused, n, interrupt):  # noqa: F811
 @pytest.mark.parametrize("refused", [False, True])
 @pytest.mark.parametrize("death", [kill_all, kill_one])
 def test_ranks_are_killed_and_the_run_is_started_again(
-    chance, daemon, place, death, refused  # noqa: F811
+    chance, daemon, place, death, refused
 ):
     def interrupt(directory):
         with start(directory, daemon.socket, refused=refused) as ranks:
@@ -116,7 +116,7 @@ def test_ranks_are_killed_and_the_run_is_started_again(
     check_runs(daemon, place, refused, n, interrupt)
 
 
-def test_ranks_fail_and_the_run_is_started_again(chance, daemon, place):  # noqa: F811
+def test_ranks_fail_and_the_run_is_started_again(chance, daemon, place):
     def interrupt(directory):
         breaks_at = chance.randrange(N_BATCHES)
         with start(directory, daemon.socket, breaks_at=breaks_at) as ranks:
@@ -126,7 +126,7 @@ def test_ranks_fail_and_the_run_is_started_again(chance, daemon, place):  # noqa
 
 
 def test_one_rank_is_killed_and_comes_back_while_others_go_on(
-    chance, daemon, place  # noqa: F811
+    chance, daemon, place
 ):
     """Where another one was told before it was back, the whole run is started again."""
     run_whole(place / "wanted", daemon.socket)

@@ -15,7 +15,7 @@ import daemons
 import epochs
 import pytest
 import shims
-from faults import LONG, alone, end_of_patience, socket_dir  # noqa: F401 (fixtures)
+from faults import LONG
 
 SAMPLED = 12  # allocations that the short form lets fail
 FOREVER = 1 << 40

@@ -13,7 +13,7 @@ import disks
 import epochs
 import pytest
 import shims
-from faults import LONG, alone, end_of_patience  # noqa: F401 (fixtures)
+from faults import LONG
 
 
 CUTS = {"ext4": 200 if LONG else 9, "xfs": 50 if LONG else 6}

@@ -10,12 +10,20 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
 pytest.register_assert_rewrite(
-    *("daemons", "ranks", "rawclient", "judges", "managers", "sieges")
+    *("daemons", "fixtures", "ranks", "rawclient", "judges", "managers", "sieges")
 )
 
 import daemons  # noqa: E402
 
 sys.path[:0] = daemons.PYTHON_PATH
+
+from fixtures import (  # noqa: E402, F401
+    end_of_patience,
+    no_environment_of_ours,
+    socket_dir,
+    start_daemon,
+    state_of_ours,
+)
 
 
 def pytest_configure(config):

@@ -10,14 +10,7 @@ import daemons
 import judges
 import rawclient
 import sieges
-from sieges import (  # noqa: F401 (fixtures)
-    LONG,
-    end_of_patience,
-    no_environment_of_ours,
-    socket_dir,
-    start_daemon,
-    state_of_ours,
-)
+from sieges import LONG
 
 N_CONNECTS = 10_000 if LONG else 1000
 N_LIVE = 4

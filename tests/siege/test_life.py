@@ -18,14 +18,7 @@ import rawclient
 import sieges
 from lighterd.job import Job
 from lighterd.launch import connect
-from sieges import (  # noqa: F401 (fixtures)
-    LONG,
-    end_of_patience,
-    no_environment_of_ours,
-    socket_dir,
-    start_daemon,
-    state_of_ours,
-)
+from sieges import LONG
 
 N_WARM = 120  # the daemon remembers the last hundred
 N_JOBS = 5000 if LONG else 100

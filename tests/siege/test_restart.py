@@ -12,13 +12,7 @@ import daemons
 import managers
 import rawclient
 import sieges
-from sieges import (  # noqa: F401 (fixtures)
-    LONG,
-    end_of_patience,
-    no_environment_of_ours,
-    socket_dir,
-    state_of_ours,
-)
+from sieges import LONG
 
 N_KILLS = 200 if LONG else 10
 MAX_BACK_S = 0.05

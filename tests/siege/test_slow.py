@@ -14,14 +14,7 @@ import time
 import pytest
 import rawclient
 import sieges
-from sieges import (  # noqa: F401 (fixtures)
-    LONG,
-    end_of_patience,
-    no_environment_of_ours,
-    socket_dir,
-    start_daemon,
-    state_of_ours,
-)
+from sieges import LONG
 
 MIB = 1 << 20
 N_OF_EACH = 300 if LONG else 40

@@ -8,13 +8,7 @@ from pathlib import Path
 import daemons
 import rawclient
 import sieges
-from sieges import (  # noqa: F401 (fixtures)
-    LONG,
-    end_of_patience,
-    no_environment_of_ours,
-    socket_dir,
-    state_of_ours,
-)
+from sieges import LONG
 
 N_STARTERS = 20
 N_ROUNDS = 200 if LONG else 10
