@@ -500,7 +500,7 @@ after_prepare(uv_work_t *work, int status)
         return;
     }
     job->state = JOB_OPEN;
-    job->synced_bytes = job->n_bytes;
+    job->synced_bytes = 0; /* who wrote what is there may not have synced it */
     if (job->is_revived)
         job_count_outputs(job);
     pace_begin(&job->pace,

@@ -389,6 +389,25 @@ def interrupt(daemon, tmp_path, n, **more):
             raise RuntimeError("enough")
 
 
+def test_what_a_dead_daemon_has_written_becomes_durable(
+    start_daemon, successor, tmp_path
+):
+    """Also where its process has no more batches for a while."""
+    daemon = start_daemon("--sync-interval", "0")
+    with lighterd.run(
+        lighterd.csv(tmp_path / "t.csv", ["x"]), socket=daemon.socket, job="j"
+    ) as out:
+        out.write({"x": [1]})
+        out._connection.flush()
+        daemon.kill()
+        daemon = successor(daemon, "--sync-interval", "1")
+        out._connection.take_changed(0)  # looks, and so comes back
+        daemons.until(
+            lambda: daemon.ask("show", job="j")["ranks"][0]["durable"] == 1,
+            "the batch is on the disk",
+        )
+
+
 @pytest.mark.usefixtures("either_client")
 @pytest.mark.parametrize("daemon_dies", [False, True])
 def test_an_interrupted_run_goes_on(start_daemon, successor, tmp_path, daemon_dies):
