@@ -261,6 +261,9 @@ bool job_is_unfinished(const struct job *job);
  */
 const char *job_waits(const struct job *job);
 
+/* The same in every daemon that has it. 0: it has none yet. */
+uint64_t job_id(const struct job *job);
+
 /* "open", "published", ... Static text. */
 const char *job_state_name(const struct job *job);
 

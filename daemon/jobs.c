@@ -531,13 +531,20 @@ jobs_find_live(struct jobs *jobs, const char *name, const char *stage)
     return NULL;
 }
 
+/* A new job is given one on a worker; one that goes on has it all the time. */
+uint64_t
+job_id(const struct job *job)
+{
+    return job->state == JOB_PREPARING && !job->is_revived ? 0 : job->id;
+}
+
 static const struct job *
 find_in(const struct job_list *list, const char *name, const char *stage, uint64_t id)
 {
     const struct job *job;
 
     TAILQ_FOREACH_REVERSE (job, list, job_list, link)
-        if (job_is_called(job, name, stage) && (!id || job->id == id))
+        if (job_is_called(job, name, stage) && (!id || job_id(job) == id))
             return job;
     return NULL;
 }

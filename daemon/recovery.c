@@ -338,15 +338,22 @@ visit_stream(struct reading *reading, const struct journal_record *record,
     }
 }
 
+/* A job that goes on knows it already, and the loop may look at it. */
+static void
+note(uint64_t *field, uint64_t value)
+{
+    if (*field != value)
+        *field = value;
+}
+
 static int
 visit_job(struct reading *reading, const struct journal_record *record, uint64_t end,
           struct lighter_error *err)
 {
     switch (record->kind) {
     case JOURNAL_JOB:
-        reading->job->id = record->seq;
-        if (reading->job->published_before != record->size) /* the loop may look */
-            reading->job->published_before = record->size;
+        note(&reading->job->id, record->seq);
+        note(&reading->job->published_before, record->size);
         reading->durable = end;
         return 0;
     case JOURNAL_PLACE:
@@ -364,7 +371,7 @@ visit_job(struct reading *reading, const struct journal_record *record, uint64_t
         reading->job->is_complete = true;
         return 0;
     case JOURNAL_PUBLISHED:
-        reading->job->id = record->seq;
+        note(&reading->job->id, record->seq);
         reading->job->n_samples = record->n_samples;
         reading->job->n_bytes = record->size;
         reading->job->is_published = true;

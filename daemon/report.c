@@ -181,7 +181,7 @@ pack_job_fields(struct message_out *out, const struct daemon *daemon,
 
     pack_key_text(&out->packer, "name", job->name);
     pack_key_text(&out->packer, "stage", job->stage);
-    pack_key_uint(&out->packer, "id", job->id);
+    pack_key_uint(&out->packer, "id", job_id(job));
     pack_key_text(&out->packer, "state", job_state_name(job));
     pack_key_bool(&out->packer, "live", !is_over(job));
     pack_key_uint(&out->packer, "world_size", job->world_size);

@@ -103,7 +103,7 @@ void
 report_tail(const struct job *job, struct message_out *out)
 {
     msgpack_pack_map(&out->packer, 6);
-    pack_key_uint(&out->packer, "id", job->id);
+    pack_key_uint(&out->packer, "id", job_id(job));
     pack_key_text(&out->packer, "name", job->name);
     pack_key_text(&out->packer, "state", job_state_name(job));
     pack_key_bool(&out->packer, "live", job->state <= JOB_PUBLISHING);

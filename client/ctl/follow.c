@@ -19,6 +19,14 @@ take(struct follow *follow, json_t *job)
     follow->job = job;
 }
 
+/* While it is prepared it has none. */
+static void
+note_id(struct follow *follow)
+{
+    if (!follow->id)
+        follow->id = json_integer_value(json_object_get(follow->job, "id"));
+}
+
 bool
 follow_is_over(const struct follow *follow)
 {
@@ -73,7 +81,7 @@ follow_begin(struct follow *follow, const struct options *options, const char *m
         return done;
     done = find(follow);
     if (done == CTL_DONE)
-        follow->id = json_integer_value(json_object_get(follow->job, "id"));
+        note_id(follow);
     else
         follow_end(follow);
     return done;
@@ -91,6 +99,7 @@ follow_next(struct follow *follow)
                        NULL, &job, &err);
     if (done == CTL_DONE) {
         take(follow, job);
+        note_id(follow);
         return CTL_DONE;
     }
     if (err.code != LIGHTER_E_STATE) {
