@@ -162,6 +162,7 @@ AC_DEFUN([LIGHTERD_SUMMARY], [
     echo "  float text     $float_text"
     echo "  PNG images     by $png_codec"
     echo "  metrics        by HTTP: $metrics_http"
+    echo "  manuals        of documents: $have_lowdown"
     echo
     echo "  plugins"
     for plugin in $lighterd_plugins; do

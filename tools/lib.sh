@@ -3,7 +3,7 @@
 
 DEBIAN_BUILD="autoconf automake libtool make gcc g++ pkg-config libuv1-dev libmsgpack-dev
     libjansson-dev libxxhash-dev libutf8proc-dev libdeflate-dev zlib1g-dev libisal-dev
-    libdragonbox-dev libmicrohttpd-dev"
+    libdragonbox-dev libmicrohttpd-dev lowdown"
 DEBIAN_TEST="check libspng-dev ffmpeg libavcodec-dev libavformat-dev libavutil-dev
     libswscale-dev python3 python3-dev python3-venv valgrind
     strace tmux xfsprogs xz-utils zsh fish jq clang-14 libclang-rt-14-dev"

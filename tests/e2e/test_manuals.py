@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import daemons
 import pytest
@@ -162,6 +163,30 @@ def test_the_example_works(place, socket_dir, command, shown):
         assert shown in ("", done.stdout)
     if "shutdown" in command:
         assert place.wait() == 0
+
+
+@pytest.mark.parametrize("name", ["protocol", "plugins"])
+def test_a_document_is_a_manual_too(name):
+    """All of its headings are there, and groff has nothing to say."""
+    page = Path(daemons.LIGHTERD).parent / "doc" / f"lighterd-{name}.7"
+    if not page.exists() or not shutil.which("man"):
+        pytest.skip("there is no man, or was no lowdown when it was built")
+    document = (daemons.ROOT / "doc" / f"{name}.md").read_text()
+
+    shown = subprocess.run(
+        ["man", "--warnings=mac", "-l", page],
+        env={**os.environ, "MANWIDTH": "200", "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert shown.stderr == ""
+    assert f"lighterd-{name} - " in shown.stdout
+    words = " ".join(shown.stdout.split())
+    text = re.sub(r"```.*?```", "", document, flags=re.S)
+    for heading in re.findall(r"^#+ (.*)", text, re.M):
+        assert heading.replace("`", "") in words, heading
 
 
 def test_pip_installs_the_python_client(tmp_path):
