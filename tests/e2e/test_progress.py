@@ -6,6 +6,7 @@ A daemon that is stopped (SIGSTOP) writes nothing, and all of it when it goes on
 import fcntl
 import os
 import pty
+import re
 import signal
 import struct
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 import trainers
 
 import lighterd
+from lighterd import connection
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")  # of Lightning's own
 
@@ -226,3 +228,31 @@ def test_a_trainer_without_a_bar_is_fine(daemon, tmp_path, torch):
     trainers.quiet(package, tmp_path, [writer]).predict(Model(), loader)
 
     assert (tmp_path / "p.csv").read_text().splitlines() == ["x", "0.0", "1.0"]
+
+
+# ---- a model that waits ----
+
+
+def test_output_that_slows_the_model_is_warned_of_once_with_the_numbers(
+    start_daemon, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(connection, "SLOW_SECONDS", 0.5)
+    daemon = start_daemon("--max-client-bytes", "4096")
+    with lighterd.run(
+        lighterd.csv(tmp_path / "t.csv", ["x"]), socket=daemon.socket
+    ) as out:
+        for _ in range(2):
+            os.kill(daemon.pid, signal.SIGSTOP)
+            timer = goes_on_after(daemon, 0.8)
+            for i in range(100):  # 100 numbers are more than 1 of 4 KiB
+                out.write({"x": [i + 0.5] * 100})
+            timer.join()
+        assert out.blocked_seconds > 1
+
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert re.fullmatch(
+        r"lighterd writes more slowly than this process predicts: \d\.\d of \d\.\d seconds "
+        r"went by waiting for it, with 0 MB on their way",
+        warnings[0],
+    )
