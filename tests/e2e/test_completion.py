@@ -1,5 +1,6 @@
 """Completion for shells, as a shell asks for it."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -19,8 +20,10 @@ def programs(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
 
-def run(command, cwd=None):
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60)
+def run(command, cwd=None, timeout=60):
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=timeout
+    )
     assert (done.returncode, done.stderr) == (0, ""), done
     return done.stdout.splitlines()
 
@@ -177,7 +180,11 @@ def zsh(programs):
 
     def offers(*words):
         path = COMPLETION / "zsh" / f"_{words[0]}"
-        return run(["zsh", "-f", "-c", ZSH, "zsh", path, *words])
+        command = ["zsh", "-f", "-c", ZSH, "zsh", path, *words]
+        for _ in range(2):  # once, on a busy machine, it waited for ever; why is unknown
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return run(command, timeout=20)
+        return run(command, timeout=20)
 
     return offers
 
