@@ -72,6 +72,7 @@ stream_past_refuse(struct stream_past *past, uint64_t first, uint64_t last,
     /* a whole epoch may lack the same key */
     if (latest && latest->last + 1 == first && is_the_same(&latest->error, error)) {
         latest->last = last;
+        past->n_refused += last - first + 1;
         return 0;
     }
     refusals = reallocarray(past->refusals, past->n_refusals + 1, sizeof *refusals);

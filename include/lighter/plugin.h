@@ -91,7 +91,8 @@ struct lighter_services {
     int (*lend)(struct lighter_sink *sink, const void *data, size_t size);
 
     /* The task's sink. Tables: what it was given is appended to the rank's shard, some
-     * of it while `write` goes on; where `write` fails, none of it is there after. Files: filled for one file, emptied by `store`. */
+     * of it while `write` goes on; where `write` fails, none of it is there after.
+     * Files: filled for one file, emptied by `store`. */
     struct lighter_sink *(*sink)(struct lighter_output *output);
 
     /* LIGHTER_KIND_FILES: make a file of the sink's bytes, called `name` (size bytes

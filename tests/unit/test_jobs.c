@@ -631,6 +631,7 @@ START_TEST(batches_refused_for_one_reason_are_remembered_together)
     ck_assert_int_eq(stream_past_refuse(&past, 1001, 1001, &other), 0);
     ck_assert_int_eq(stream_past_refuse(&past, 1002, 1003, &same), 0);
     ck_assert_int_eq(stream_past_refuse(&past, 1005, 1005, &same), 0);
+    ck_assert_uint_eq(past.n_refused, 1004);
     ck_assert_uint_eq(past.n_refusals, 4);
     stream_past_done(&past);
 }
