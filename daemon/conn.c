@@ -181,6 +181,7 @@ after_frame(struct conn *conn)
 static int
 handle_frames(struct conn *conn)
 {
+    uint64_t max_objects = check_max_objects(conn->reader.max_bytes);
     struct lighter_error err = LIGHTER_ERROR_INIT;
     struct message message;
     struct frame frame;
@@ -191,7 +192,7 @@ handle_frames(struct conn *conn)
         if (r == FRAME_MORE)
             return after_last_frame(conn);
         if (r == 0)
-            r = message_parse(&message, &frame, &err); /* takes */
+            r = message_parse(&message, &frame, max_objects, &err); /* takes */
         if (r < 0) {
             refuse(conn, &err);
             return r;

@@ -174,7 +174,7 @@ parse_request(const struct journal_record *first, struct message *ret_message,
               struct lighter_error *err)
 {
     struct frame frame = {(uint8_t *)first->text, first->text_size};
-    int r = message_parse(ret_message, &frame, err); /* takes */
+    int r = message_parse(ret_message, &frame, CHECK_MAX_OBJECTS, err); /* takes */
 
     if (r == 0 && ret_message->type != MESSAGE_REQUEST) {
         message_done(ret_message);

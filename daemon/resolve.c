@@ -267,7 +267,7 @@ pipelines_recall(const struct frame *request, struct message *ret_open)
     if (!copy.data)
         return NULL;
     memcpy(copy.data, request->data, request->size);
-    if (message_parse(ret_open, &copy, NULL) < 0 || /* takes */
+    if (message_parse(ret_open, &copy, CHECK_MAX_OBJECTS, NULL) < 0 || /* takes */
         !params_find(ret_open->params, "pipeline"))
         return NULL;
     return params_find(ret_open->params, "writers");

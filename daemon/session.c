@@ -103,13 +103,15 @@ handle_hello(struct session *session, struct message *message, struct reply *rep
         return r;
     session->greeted = true;
     reply_begin(reply, &out);
-    msgpack_pack_map(&out.packer, 9);
+    msgpack_pack_map(&out.packer, 10);
     pack_key_int(&out.packer, "protocol", PROTOCOL_VERSION);
     pack_key_text(&out.packer, "server", "lighterd " PACKAGE_VERSION);
     pack_key_int(&out.packer, "pid", getpid());
     pack_key_int(&out.packer, "max_frame_bytes", settings->max_frame_bytes);
     pack_key_int(&out.packer, "max_client_bytes", settings->max_client_bytes);
     pack_key_int(&out.packer, "max_memory_bytes", settings->max_memory_bytes);
+    pack_key_uint(&out.packer, "max_objects",
+                  check_max_objects((uint64_t)settings->max_frame_bytes));
     pack_names(&out, &lists[REGISTRY_WRITER], "writers");
     pack_names(&out, &lists[REGISTRY_ENCODER], "encoders");
     pack_names(&out, &lists[REGISTRY_POLICY], "policies");

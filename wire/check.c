@@ -1,6 +1,8 @@
 /* check.c - see check.h. The formats are those of the MessagePack specification. */
 #include "wire/check.h"
 
+#include <inttypes.h>
+
 enum kind { SCALAR, ARRAY, MAP, REFUSED, TRUNCATED };
 
 struct head {
@@ -82,9 +84,18 @@ fail_at(struct lighter_error *err, size_t offset, const char *what)
                         offset, what);
 }
 
+static int
+fail_objects(struct lighter_error *err, size_t offset, uint64_t max_objects)
+{
+    return lighter_fail(err, LIGHTER_E_PROTOCOL,
+                        "bad MessagePack at byte %zu: more than %" PRIu64
+                        " objects in a frame",
+                        offset, max_objects);
+}
+
 int
-check_object(const uint8_t *data, size_t size, uint64_t *ret_n_objects,
-             struct lighter_error *err)
+check_object(const uint8_t *data, size_t size, uint64_t max_objects,
+             uint64_t *ret_n_objects, struct lighter_error *err)
 {
     uint64_t open[CHECK_MAX_DEPTH]; /* objects still to come in each open container */
     uint64_t n_objects = 1;
@@ -109,8 +120,8 @@ check_object(const uint8_t *data, size_t size, uint64_t *ret_n_objects,
             n_objects += head.count;
             if (head.count > size - at) /* each takes a byte at least */
                 return fail_at(err, at, "a count goes past the frame's end");
-            if (n_objects > CHECK_MAX_OBJECTS)
-                return fail_at(err, at, "more than 4194304 objects in a frame");
+            if (n_objects > max_objects)
+                return fail_objects(err, at, max_objects);
             open[depth++] = head.count;
         }
         while (depth && open[depth - 1] == 0)

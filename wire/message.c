@@ -3,7 +3,6 @@
 
 #include "util/error.h"
 #include "util/utf8.h"
-#include "wire/check.h"
 
 #include <string.h>
 
@@ -96,7 +95,7 @@ unpack(struct message *message, msgpack_object **ret_root, struct lighter_error 
 }
 
 int
-message_parse(struct message *ret_message, struct frame *frame,
+message_parse(struct message *ret_message, struct frame *frame, uint64_t max_objects,
               struct lighter_error *err)
 {
     msgpack_object *root;
@@ -104,7 +103,7 @@ message_parse(struct message *ret_message, struct frame *frame,
 
     *ret_message = (struct message){.frame = *frame};
     *frame = (struct frame){0};
-    r = check_object(ret_message->frame.data, ret_message->frame.size,
+    r = check_object(ret_message->frame.data, ret_message->frame.size, max_objects,
                      &ret_message->n_objects, err);
     if (r == 0)
         r = unpack(ret_message, &root, err);
@@ -214,8 +213,8 @@ message_finish(struct message_out *out, struct frame *ret_frame,
     if (out->buffer.size <= FRAME_HEAD_SIZE || size > UINT32_MAX)
         r = fail_nomem(err);
     else
-        r = check_object((uint8_t *)out->buffer.data + FRAME_HEAD_SIZE, size, NULL,
-                         err);
+        r = check_object((uint8_t *)out->buffer.data + FRAME_HEAD_SIZE, size,
+                         CHECK_MAX_OBJECTS, NULL, err);
     if (r < 0) {
         message_out_done(out);
         return error_wrap(err, r, "pack a message");
@@ -237,7 +236,7 @@ message_turn(struct message_out *out, struct message *ret_message,
         return r;
     frame.size -= FRAME_HEAD_SIZE;
     memmove(frame.data, frame.data + FRAME_HEAD_SIZE, frame.size);
-    return message_parse(ret_message, &frame, err); /* takes */
+    return message_parse(ret_message, &frame, CHECK_MAX_OBJECTS, err); /* takes */
 }
 
 /* Words that were cut, and paths that are in no encoding, must not make a bad string.

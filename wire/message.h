@@ -6,6 +6,7 @@
 #ifndef WIRE_MESSAGE_H
 #define WIRE_MESSAGE_H
 
+#include "wire/check.h"
 #include "wire/frame.h"
 
 #include <msgpack.h>
@@ -24,11 +25,12 @@ struct message {
     msgpack_zone *zone;           /* owned: the objects; more may be put into it */
 };
 
-/* Takes the frame, also on error. On failure *ret_message is as message_done() leaves
- * it. Return: 0; -EPROTO; -ENOMEM.
+/* Takes the frame, also on error. Of more than `max_objects` it is refused, before
+ * there is memory for any. On failure *ret_message is as message_done() leaves it.
+ * Return: 0; -EPROTO; -ENOMEM.
  */
 int message_parse(struct message *ret_message, struct frame *frame,
-                  struct lighter_error *err);
+                  uint64_t max_objects, struct lighter_error *err);
 void message_done(struct message *message);
 int message_is(const struct message *message, const char *method);
 
@@ -50,7 +52,7 @@ void message_out_done(struct message_out *out);
 
 /* The whole frame, owned by the caller: free(ret_frame->data). `out` is done.
  * Return: 0; -ENOMEM; -EPROTO where packing ran out of memory on its way, or what was
- *         packed is more than one map or over the limits of check_object().
+ *         packed is more than one map or over the limits of check.h.
  */
 int message_finish(struct message_out *out, struct frame *ret_frame,
                    struct lighter_error *err);

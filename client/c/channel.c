@@ -87,7 +87,7 @@ take_messages(struct channel *channel, struct lighter_error *err)
         if (r == FRAME_MORE)
             return 0;
         if (r == 0)
-            r = message_parse(&message, &frame, err); /* takes */
+            r = message_parse(&message, &frame, CHECK_MAX_OBJECTS, err); /* takes */
         if (r < 0)
             return error_wrap(err, r, "an answer of lighterd");
         r = channel->on_message(channel->context, &message, err);

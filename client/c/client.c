@@ -31,9 +31,10 @@ pack_hello(const char *client_name, struct frame *ret_frame, struct lighter_erro
     return message_finish(&out, ret_frame, err);
 }
 
+/* Those that an old daemon does not tell stay as they are. */
 static int
 read_limits(const msgpack_object *result, struct lighter_hello *hello,
-            int64_t *ret_max_memory, struct lighter_error *err)
+            int64_t *max_memory, int64_t *max_objects, struct lighter_error *err)
 {
     int64_t protocol;
     int r = params_required(params_int(result, "protocol", PROTOCOL_VERSION,
@@ -51,9 +52,10 @@ read_limits(const msgpack_object *result, struct lighter_hello *hello,
         r = params_required(params_int(result, "max_client_bytes", 1, INT64_MAX / 2,
                                        &hello->max_client_bytes, err),
                             "max_client_bytes", err);
-    if (r == 0) /* absent: there is no such memory */
-        r = params_int(result, "max_memory_bytes", 0, INT64_MAX / 2, ret_max_memory,
-                       err);
+    if (r == 0)
+        r = params_int(result, "max_memory_bytes", 0, INT64_MAX / 2, max_memory, err);
+    if (r >= 0)
+        r = params_int(result, "max_objects", 1, INT64_MAX / 2, max_objects, err);
     return r < 0 ? r : 0;
 }
 
@@ -62,8 +64,8 @@ read_hello(struct lighter_client *client, const msgpack_object *result,
            struct lighter_error *err)
 {
     msgpack_object_str server;
-    int64_t max_memory = 0;
-    int r = read_limits(result, &client->hello, &max_memory, err);
+    int64_t max_memory = 0, max_objects = CHECK_MAX_OBJECTS;
+    int r = read_limits(result, &client->hello, &max_memory, &max_objects, err);
 
     if (r == 0)
         r = params_required(params_string(result, "server", &server, err), "server",
@@ -78,6 +80,7 @@ read_hello(struct lighter_client *client, const msgpack_object *result,
     client->hello.socket_path = client->address.sun_path;
     client->session.max_frame_bytes = (size_t)client->hello.max_frame_bytes;
     client->session.max_client_bytes = (size_t)client->hello.max_client_bytes;
+    client->session.max_objects = (size_t)max_objects;
     client->session.memory_room = memory_room((size_t)max_memory);
     return 0;
 }

@@ -82,6 +82,7 @@ session_open(struct session *session, const struct sockaddr_un *address,
              struct lighter_error *err)
 {
     *session = (struct session){.max_frame_bytes = FIRST_MAX_BYTES,
+                                .max_objects = CHECK_MAX_OBJECTS,
                                 .max_client_bytes = FIRST_MAX_BYTES,
                                 .next_id = SESSION_MAX_BATCHES};
     return channel_open(&session->channel, address, on_message, session, err);
@@ -198,6 +199,18 @@ session_check_size(const struct session *session, size_t size,
                         "%zu bytes for one message; lighterd takes at most %zu "
                         "(max_frame_bytes)",
                         size, session->max_frame_bytes);
+}
+
+int
+session_check_objects(const struct session *session, size_t n_objects,
+                      struct lighter_error *err)
+{
+    if (n_objects + CHECK_ENVELOPE_OBJECTS <= session->max_objects)
+        return 0;
+    return lighter_fail(err, LIGHTER_E_LIMIT,
+                        "%zu values; lighterd takes %zu at most in a message, %d of "
+                        "them around a batch (max_objects)",
+                        n_objects, session->max_objects, CHECK_ENVELOPE_OBJECTS);
 }
 
 int

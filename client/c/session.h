@@ -37,7 +37,7 @@ struct request {
 
 struct session {
     struct channel channel;
-    size_t max_frame_bytes, max_client_bytes;
+    size_t max_frame_bytes, max_objects, max_client_bytes;
     size_t memory_room; /* for the tensors of one batch; 0: there is no memory */
     struct client_memory memory;
     struct request requests[SESSION_MAX_BATCHES]; /* at id % SESSION_MAX_BATCHES */
@@ -74,6 +74,10 @@ int session_wait(struct session *session, struct lighter_error *err);
 /* May a frame of `size` bytes, head included, ever be sent? Return: 0; -EDQUOT. */
 int session_check_size(const struct session *session, size_t size,
                        struct lighter_error *err);
+
+/* And a batch of `n_objects`, its outputs' own? Return: 0; -EDQUOT. */
+int session_check_objects(const struct session *session, size_t n_objects,
+                          struct lighter_error *err);
 
 /* Wait until there is room for a batch of so many bytes; session->next_id is its number
  * then. Return: 0; broken.

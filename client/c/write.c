@@ -117,6 +117,8 @@ make_room(struct session *session, const struct frame *envelope,
 
     batch->size = frame_size(envelope, outputs);
     r = session_check_size(session, batch->size, err);
+    if (r == 0)
+        r = session_check_objects(session, outputs->n_objects, err);
     if (r < 0)
         return wrap_batch(err, r, batch->batch_idx, batch->dataloader_idx);
     batch->size += placed;

@@ -302,6 +302,20 @@ def test_a_batch_over_the_largest_frame_is_a_limit_error(start_daemon, tmp_path)
             out.write({"id": ["x" * 10_001], "pred": [1]})
 
 
+def test_a_batch_of_too_many_values_is_a_limit_error_and_the_job_goes_on(
+    start_daemon, tmp_path
+):
+    small = start_daemon("--max-frame-bytes", "10000")
+
+    with lighterd.run(table(tmp_path), socket=small.socket) as out:
+        with pytest.raises(lighterd.LimitError, match="2500: hand over smaller"):
+            out.write({"id": [1] * 1_500, "pred": [2] * 1_500})
+        out.write({"id": [1] * 1_000, "pred": [2] * 1_000})
+
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    assert lines == ["id,pred"] + ["1,2"] * 1_000
+
+
 def test_a_connection_over_the_limit_is_told_so_and_room_is_made_again(
     start_daemon, tmp_path
 ):

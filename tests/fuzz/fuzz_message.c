@@ -60,7 +60,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size)
         memcpy(frame.data, data, size);
-    if (message_parse(&message, &frame, &err) < 0) {
+    if (message_parse(&message, &frame, CHECK_MAX_OBJECTS, &err) < 0) {
         FUZZ_EXPECT(err.code != LIGHTER_OK && *err.message);
         return 0;
     }

@@ -128,7 +128,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!registry.n_plugins)
         FUZZ_EXPECT(registry_add(&registry, &plugin, "fuzz", &err) == 0);
-    if (check_object(data, size, NULL, NULL) < 0)
+    if (check_object(data, size, CHECK_MAX_OBJECTS, NULL, NULL) < 0)
         return 0;
     msgpack_unpacked_init(&unpacked);
     if (msgpack_unpack_next(&unpacked, (const char *)data, size, NULL) ==

@@ -128,7 +128,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     msgpack_zone zone;
     size_t at = 0;
 
-    if (size < 2 || check_object(data + 1, size - 1, NULL, NULL) < 0)
+    if (size < 2 || check_object(data + 1, size - 1, CHECK_MAX_OBJECTS, NULL, NULL) < 0)
         return 0;
     context = (struct context){data + 1, size - 1, 4u * data[0], 0};
     FUZZ_EXPECT(msgpack_zone_init(&zone, 1024));

@@ -113,7 +113,7 @@ work_batch(void)
 
     require(frame.data, "malloc");
     memcpy(frame.data, batch_frame.data + FRAME_HEAD_SIZE, frame.size);
-    require(message_parse(&message, &frame, &err) == 0 &&
+    require(message_parse(&message, &frame, CHECK_MAX_OBJECTS, &err) == 0 &&
                 value_convert(&message.params->via.map.ptr[0].val, NULL, message.zone,
                               &outputs, &err) == 0,
             err.message);

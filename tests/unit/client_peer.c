@@ -71,7 +71,8 @@ peer_start(struct peer *peer, size_t chunk, void (*serve)(struct peer *peer))
     *peer = (struct peer){.chunk = chunk,
                           .serve = serve,
                           .max_frame_bytes = FRAME_MAX_BYTES,
-                          .max_client_bytes = FRAME_MAX_BYTES};
+                          .max_client_bytes = FRAME_MAX_BYTES,
+                          .max_objects = CHECK_MAX_OBJECTS};
     peer_listen(peer);
     start_thread(peer);
 }
@@ -114,7 +115,8 @@ peer_read(struct peer *peer)
         ck_assert_int_gt(n, 0);
         frame_reader_fed(&peer->reader, (size_t)n);
     }
-    ck_assert_msg(message_parse(&peer->request, &frame, &err) == 0, "%s", err.message);
+    ck_assert_msg(message_parse(&peer->request, &frame, CHECK_MAX_OBJECTS, &err) == 0,
+                  "%s", err.message);
 }
 
 void
@@ -180,12 +182,13 @@ peer_greet(struct peer *peer)
 
     peer_expect(peer, "hello");
     message_begin_result(&out, peer->request.id);
-    msgpack_pack_map(&out.packer, 7);
+    msgpack_pack_map(&out.packer, 8);
     pack_key_int(&out.packer, "protocol", 1);
     pack_key_text(&out.packer, "server", "lighterd 9.9");
     pack_key_int(&out.packer, "pid", 17);
     pack_key_int(&out.packer, "max_frame_bytes", peer->max_frame_bytes);
     pack_key_int(&out.packer, "max_client_bytes", peer->max_client_bytes);
+    pack_key_int(&out.packer, "max_objects", peer->max_objects);
     pack_key_int(&out.packer, "max_memory_bytes", peer->max_memory_bytes);
     pack_key(&out.packer, "writers");
     msgpack_pack_array(&out.packer, 0);

@@ -24,7 +24,7 @@ struct peer {
     int listen_fd, fd;
     pthread_t thread;
     size_t chunk; /* bytes of an answer at a time */
-    int64_t max_frame_bytes, max_client_bytes, max_memory_bytes;
+    int64_t max_frame_bytes, max_objects, max_client_bytes, max_memory_bytes;
     int64_t job_id, committed; /* of the job: what `open` is told */
     bool is_published;
     void (*serve)(struct peer *peer);

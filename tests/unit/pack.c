@@ -82,7 +82,8 @@ pack_parse(struct message *ret_message, struct frame *frame)
 
     frame->size -= FRAME_HEAD_SIZE;
     memmove(frame->data, frame->data + FRAME_HEAD_SIZE, frame->size);
-    ck_assert_msg(message_parse(ret_message, frame, &err) == 0, "%s", err.message);
+    ck_assert_msg(message_parse(ret_message, frame, CHECK_MAX_OBJECTS, &err) == 0, "%s",
+                  err.message);
 }
 
 void

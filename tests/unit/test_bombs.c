@@ -49,11 +49,11 @@ raise_to_peak(void)
 
 /* Takes the frame. Return: 0; < 0: refused. */
 static int
-convert(struct frame *frame, struct lighter_error *err)
+convert(struct frame *frame, uint64_t max_objects, struct lighter_error *err)
 {
     struct lighter_value value;
     struct message message;
-    int r = message_parse(&message, frame, err);
+    int r = message_parse(&message, frame, max_objects, err);
 
     if (r < 0)
         return r;
@@ -78,7 +78,7 @@ receive(struct frame_reader *reader, const void *bytes, size_t size,
     memcpy(room, bytes, size);
     frame_reader_fed(reader, size);
     r = frame_next(reader, &frame, err);
-    return r == 0 ? convert(&frame, err) : r;
+    return r == 0 ? convert(&frame, CHECK_MAX_OBJECTS, err) : r;
 }
 
 /* ---- bombs ---- */
@@ -197,20 +197,36 @@ END_TEST
 
 #ifndef LIGHTERD_SANITIZED
 /* An object of one byte becomes one of msgpack-c's, 24 bytes, and a value of 40; its
- * zone asks for the next power of two, 32 and 64, and leaves the rest untouched.
+ * zone asks for the next power of two, 32 and 64, and leaves the rest untouched. What
+ * is left of the frame is bytes.
  */
-START_TEST(the_worst_frame_takes_97_times_its_bytes)
+static struct frame
+worst_frame(size_t max_frame, uint8_t object)
+{
+    const uint32_t n_objects = (uint32_t)check_max_objects(max_frame) - 20;
+    struct frame frame = {malloc(max_frame), max_frame};
+    uint8_t *p = frame.data;
+
+    p = mempcpy(p, "\x94\0\1\xa5write\x82\xa7outputs\xdd", 19);
+    frame_head(p, n_objects);
+    memset(p + 4, object, n_objects);
+    p = mempcpy(p + 4 + n_objects, "\xa1r\xc6", 3);
+    frame_head(p, (uint32_t)(frame.data + max_frame - (p + 4)));
+    return frame;
+}
+
+START_TEST(no_frame_takes_more_than_25_times_the_largest)
 {
     static const uint8_t objects[] = {0xc0, 0x90, 0x80};
-    const size_t n_objects = (size_t)1 << 20, head_size = sizeof WRITE - 1 + 5;
+    static const size_t sizes[] = {1 << 20, 1 << 24};
+    const size_t max_frame = sizes[_i % 2];
     struct lighter_error err = LIGHTER_ERROR_INIT;
     size_t peak = raise_to_peak();
-    struct frame frame = {malloc(head_size + n_objects), head_size + n_objects};
+    struct frame frame = worst_frame(max_frame, objects[_i / 2]);
+    int r = convert(&frame, check_max_objects(max_frame), &err);
 
-    memcpy(frame.data, WRITE "\xdd\0\x10\0\0", head_size);
-    memset(frame.data + head_size, objects[_i], n_objects);
-    ck_assert_int_eq(convert(&frame, &err), 0);
-    ck_assert_uint_le((status_kib("VmPeak:") - peak) << 10, 98 * n_objects);
+    ck_assert_msg(r == 0, "%s", err.message);
+    ck_assert_uint_le((status_kib("VmPeak:") - peak) << 10, 26 * max_frame);
 }
 END_TEST
 #endif
@@ -229,7 +245,7 @@ main(void)
     tcase_add_test(bombs_case, what_is_taken_is_seen);
 #ifndef LIGHTERD_SANITIZED
     tcase_add_loop_test(unit_case(suite, "honest"),
-                        the_worst_frame_takes_97_times_its_bytes, 0, 3);
+                        no_frame_takes_more_than_25_times_the_largest, 0, 6);
 #endif
     return unit_main(suite);
 }

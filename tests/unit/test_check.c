@@ -16,7 +16,7 @@ check(const void *data, size_t size)
 
     if (size)
         memcpy(copy, data, size);
-    r = check_object(copy, size, NULL, &err);
+    r = check_object(copy, size, CHECK_MAX_OBJECTS, NULL, &err);
     free(copy);
     if (r == 0)
         ck_assert_uint_eq(err.code, LIGHTER_OK);
@@ -30,7 +30,7 @@ expect_error(const void *data, size_t size, const char *message)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
 
-    ck_assert_int_eq(check_object(data, size, NULL, &err), -EPROTO);
+    ck_assert_int_eq(check_object(data, size, CHECK_MAX_OBJECTS, NULL, &err), -EPROTO);
     ck_assert_str_eq(err.message, message);
 }
 
@@ -234,11 +234,32 @@ START_TEST(a_frame_has_a_limit_of_objects)
 
     /* the array itself is an object too */
     memcpy(bytes, "\xdd\0\x3f\xff\xff", 5);
-    ck_assert_int_eq(check_object(bytes, size - 1, NULL, NULL), 0);
+    ck_assert_int_eq(check_object(bytes, size - 1, CHECK_MAX_OBJECTS, NULL, NULL), 0);
     memcpy(bytes, "\xdd\0\x40\0\0", 5);
     expect_error(bytes, size,
                  "bad MessagePack at byte 5: more than 4194304 objects in a frame");
     free(bytes);
+}
+END_TEST
+
+START_TEST(the_limit_of_objects_may_be_lower)
+{
+    const uint8_t bytes[] = {0x94, 1, 2, 3, 0x91, 4}; /* 6 of them */
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+
+    ck_assert_int_eq(check_object(bytes, sizeof bytes, 6, NULL, &err), 0);
+    ck_assert_int_eq(check_object(bytes, sizeof bytes, 5, NULL, &err), -EPROTO);
+    ck_assert_str_eq(err.message,
+                     "bad MessagePack at byte 5: more than 5 objects in a frame");
+}
+END_TEST
+
+START_TEST(where_frames_are_small_fewer_objects_are_taken)
+{
+    ck_assert_uint_eq(check_max_objects(4096), 1024);
+    ck_assert_uint_eq(check_max_objects((16 << 20) - 4), CHECK_MAX_OBJECTS - 1);
+    ck_assert_uint_eq(check_max_objects(16 << 20), CHECK_MAX_OBJECTS);
+    ck_assert_uint_eq(check_max_objects(UINT32_MAX), CHECK_MAX_OBJECTS);
 }
 END_TEST
 
@@ -247,12 +268,16 @@ START_TEST(all_objects_are_counted)
 {
     uint64_t n = 4711;
 
-    ck_assert_int_eq(check_object((const uint8_t *)"\xc0", 1, &n, NULL), 0);
-    ck_assert_uint_eq(n, 1);
     ck_assert_int_eq(
-        check_object((const uint8_t *)"\x92\x01\x81\xa1k\x90", 6, &n, NULL), 0);
+        check_object((const uint8_t *)"\xc0", 1, CHECK_MAX_OBJECTS, &n, NULL), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(check_object((const uint8_t *)"\x92\x01\x81\xa1k\x90", 6,
+                                  CHECK_MAX_OBJECTS, &n, NULL),
+                     0);
     ck_assert_uint_eq(n, 5);
-    ck_assert_int_eq(check_object((const uint8_t *)"\x92\x01", 2, &n, NULL), -EPROTO);
+    ck_assert_int_eq(
+        check_object((const uint8_t *)"\x92\x01", 2, CHECK_MAX_OBJECTS, &n, NULL),
+        -EPROTO);
     ck_assert_uint_eq(n, 5);
 }
 END_TEST
@@ -288,5 +313,7 @@ main(void)
     tcase_add_test(limits, containers_that_nest_deeper_are_refused);
     tcase_add_test(limits, containers_side_by_side_do_not_nest);
     tcase_add_test(limits, a_frame_has_a_limit_of_objects);
+    tcase_add_test(limits, the_limit_of_objects_may_be_lower);
+    tcase_add_test(limits, where_frames_are_small_fewer_objects_are_taken);
     return unit_main(suite);
 }

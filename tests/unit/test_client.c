@@ -280,6 +280,40 @@ START_TEST(the_next_call_says_which_batch_failed)
 END_TEST
 
 static void
+serve_few_objects(struct peer *peer)
+{
+    peer->max_objects = 100;
+    peer_greet_and_accept_job(peer);
+    peer_expect(peer, "write");
+    peer_answer(peer, peer->request.id);
+}
+
+START_TEST(a_batch_of_too_many_values_is_not_sent)
+{
+    struct lighter_outputs *outputs = lighter_outputs_new();
+    const int64_t values[90] = {0};
+    struct lighter_client *client;
+    struct peer peer;
+
+    peer_start(&peer, SIZE_MAX, serve_few_objects);
+    client = peer_open_job(&peer);
+    lighter_outputs_ints(outputs, "n", 90, values);
+    ck_assert_int_eq(lighter_write(client, PEER_HANDLE, outputs, 0, 0, &oops), -EDQUOT);
+    ck_assert_str_eq(oops.message,
+                     "batch 0: 92 values; lighterd takes 100 at most in a message, 64 "
+                     "of them around a batch (max_objects)");
+
+    lighter_outputs_clear(outputs);
+    lighter_outputs_ints(outputs, "n", 30, values);
+    ck_assert_ok(lighter_write(client, PEER_HANDLE, outputs, 0, 0, &oops));
+    ck_assert_ok(lighter_commit(client, PEER_HANDLE, &oops));
+    lighter_disconnect(client);
+    lighter_outputs_free(outputs);
+    peer_finish(&peer);
+}
+END_TEST
+
+static void
 serve_with_little_room(struct peer *peer)
 {
     struct pollfd poll_fd = {.fd = peer->fd, .events = POLLIN};
@@ -463,6 +497,7 @@ main(void)
     tcase = unit_case(suite, "pipeline");
     tcase_add_loop_test(tcase, answers_may_come_in_any_order, 0, UNIT_N_CHUNKS);
     tcase_add_test(tcase, the_next_call_says_which_batch_failed);
+    tcase_add_test(tcase, a_batch_of_too_many_values_is_not_sent);
     tcase_add_test(tcase, no_more_is_on_its_way_than_the_daemon_allows);
     tcase_add_test(tcase, a_batch_that_is_too_large_is_refused_before_it_is_sent);
     tcase_add_test(tcase, neither_side_waits_for_the_other_to_read);

@@ -15,7 +15,7 @@ parse(struct message *ret_message, const void *body, size_t size,
     int r;
 
     memcpy(frame.data, body, size);
-    r = message_parse(ret_message, &frame, err);
+    r = message_parse(ret_message, &frame, CHECK_MAX_OBJECTS, err);
     ck_assert_ptr_null(frame.data); /* taken, also on error */
     return r;
 }

@@ -162,7 +162,7 @@ parse_message(struct lighter_error *err)
     if (!frame.data)
         return lighter_fail_os(err, ENOMEM, "make a frame");
     memcpy(frame.data, body, sizeof body - 1);
-    r = message_parse(&message, &frame, err);
+    r = message_parse(&message, &frame, CHECK_MAX_OBJECTS, err);
     if (r == 0)
         r = look_into(&message, err);
     message_done(&message);

@@ -99,7 +99,7 @@ START_TEST(the_request_can_be_parsed_again)
     memcpy(frame.data, spec.request.data, frame.size);
     job_spec_done(&spec);
 
-    ck_assert_int_eq(message_parse(&message, &frame, &err), 0);
+    ck_assert_int_eq(message_parse(&message, &frame, CHECK_MAX_OBJECTS, &err), 0);
     ck_assert_int_eq(job_spec_init(&spec, &registry, &message, &err), 0);
     message_done(&message);
     ck_assert_str_eq(spec.name, "j");

@@ -41,11 +41,12 @@ from .errors import (
     from_answer,
 )
 from .memory import PAGE, Memory, Places, Slot, leave, obtain
-from .wire import FrameReader, check_size, pack_request
+from .wire import FrameReader, check_objects, check_size, pack_request
 
 logger = logging.getLogger("lighterd")
 
 PROTOCOL = 1
+MAX_OBJECTS = 1 << 22  # in a frame, where the daemon does not tell
 
 # How late an error may be known: so many seconds, or requests.
 POLL_SECONDS = 0.05
@@ -114,6 +115,7 @@ class Connection:
         self._changed: Set[int] = set()
         self._failure: Optional[Exception] = None
         self._max_frame_bytes = self._max_client_bytes = 0xFFFFFFFF
+        self._max_objects = MAX_OBJECTS
         self._memory: Optional[Memory] = None
         self._memory_room = 0  # for the tensors of one batch; 0: there is no memory
         self._opened = self._next_poll = monotonic()
@@ -134,6 +136,7 @@ class Connection:
         )
         self._max_frame_bytes = hello["max_frame_bytes"]
         self._max_client_bytes = hello["max_client_bytes"]
+        self._max_objects = hello.get("max_objects", MAX_OBJECTS)
         self._memory_room = hello.get("max_memory_bytes", 0) // PAGE * PAGE
         self.encoders: List[str] = hello["encoders"]
 
@@ -197,6 +200,7 @@ class Connection:
         places = Places(self._memory_room, self._max_frame_bytes)
         frame = pack_request(id, method, params, outputs, places)
         check_size(len(frame) - 4, self._max_frame_bytes)
+        check_objects(frame, self._max_objects)
         size = len(frame) + places.size
         if self._bytes_on_way + size > self._max_client_bytes and self._is_greeted:
             self._wait_for_bytes(size)

@@ -81,6 +81,31 @@ def check_size(size: int, max_bytes: int) -> None:
         )
 
 
+def check_objects(frame: bytes, max_objects: int) -> None:
+    """Of a frame's values. Each has a byte at least, so most frames need no look."""
+    if len(frame) <= max_objects:
+        return
+    n_objects = 1
+
+    def count(items: List[Any], each: int = 1) -> None:
+        nonlocal n_objects
+        n_objects += each * len(items)
+
+    msgpack.unpackb(
+        memoryview(frame)[4:],
+        raw=True,
+        strict_map_key=False,
+        list_hook=count,
+        object_pairs_hook=lambda pairs: count(pairs, 2),
+    )
+    if n_objects > max_objects:
+        raise LimitError(
+            f"a batch of {n_objects} values is over the daemon's max_objects, "
+            f"{max_objects}: hand over smaller batches, or tensors (one, of any size, "
+            "counts for a dozen)"
+        )
+
+
 class _Frame:
     """One frame in the making, or the part of one that comes after `n_before` bytes."""
 
