@@ -6,4 +6,4 @@ include $(top_srcdir)/tests/fuzz/local.mk
 include $(top_srcdir)/tests/guard/local.mk
 include $(top_srcdir)/tests/fault/local.mk
 include $(top_srcdir)/tests/siege/local.mk
-include $(top_srcdir)/tests/valgrind/local.mk
+include $(top_srcdir)/tests/under/local.mk

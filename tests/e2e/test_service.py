@@ -15,9 +15,7 @@ import daemons
 import managers
 import pytest
 import rawclient
-
-UNITS = Path(__file__).parents[2] / "systemd"
-
+import units
 
 @pytest.fixture
 def manager(socket_dir):
@@ -93,12 +91,12 @@ def test_nobody_is_refused_while_it_is_killed_and_started_again(manager):
 
 
 def unit(kind, tmp_path):
-    text = (UNITS / kind / "lighterd.service.in").read_text()
+    text = units.service(kind)
     for name in ("sbindir", "bindir"):
         text = text.replace(f"@{name}@", "/bin")
     path = tmp_path / "lighterd.service"
     path.write_text(text)
-    shutil.copy(UNITS / kind / "lighterd.socket", tmp_path)
+    shutil.copy(units.UNITS / kind / "lighterd.socket", tmp_path)
     return path
 
 
@@ -121,25 +119,6 @@ def test_a_unit_takes_away_what_it_can(analyze, tmp_path, kind, most):
     said = analyze("security", "--offline=true", unit(kind, tmp_path))
     level = re.search(r"exposure level for \S+: ([\d.]+)", said)
     assert level and float(level.group(1)) <= most, said
-
-
-def allowed_calls(analyze, text):
-    """What the lines SystemCallFilter= of a unit leave."""
-    sets = {}
-    for block in analyze("syscall-filter", "--no-pager").split("\n\n"):
-        name, *lines = [line.strip() for line in block.strip().splitlines()]
-        sets[name] = {line for line in lines if not line.startswith("#")}
-
-    def expand(name):
-        if not name.startswith("@"):
-            return {name}
-        return set().union(*map(expand, sets[name]))
-
-    allowed = set()
-    for words in re.findall(r"^SystemCallFilter=(.*)$", text, re.M):
-        calls = set().union(*map(expand, words.lstrip("~").split()))
-        allowed = allowed - calls if words.startswith("~") else allowed | calls
-    return allowed
 
 
 class Traced:
@@ -228,9 +207,8 @@ def test_what_it_calls_lies_inside_the_units_filters(analyze, manager, tmp_path)
 
     called = first.calls() | second.calls()
     assert {"accept4", "recvmsg", "mmap", "writev", "pwritev", "ftruncate"} <= called
-    for kind in ("user", "system"):
-        text = (UNITS / kind / "lighterd.service.in").read_text()
-        assert called - allowed_calls(analyze, text) == set(), kind
+    for kind in units.KINDS:
+        assert called - units.allowed_calls(units.service(kind)) == set(), kind
 
 
 # ---- where it may write ----
