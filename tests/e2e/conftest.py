@@ -29,6 +29,9 @@ from fixtures import (  # noqa: E402, F401
 
 def pytest_configure(config):
     config.addinivalue_line(
+        "markers", "untraced: a tracer beside the daemon is in the way (make calls)"
+    )
+    config.addinivalue_line(
         "filterwarnings", "error::pytest.PytestUnhandledThreadExceptionWarning"
     )
 

@@ -33,7 +33,8 @@ PYTHON_PATH = [str(CLIENT), os.path.join(os.path.dirname(LIGHTERD), ".libs")]
 
 # Under a sanitizer all is slower, and a deadline that is too short tells nothing. Under
 # other programs (tests/under) it is slower still: so many times.
-DEADLINE_S = 20 * int(os.environ.get("LIGHTERD_TEST_SLOWNESS", "1"))
+SLOWNESS = int(os.environ.get("LIGHTERD_TEST_SLOWNESS", "1"))
+DEADLINE_S = 20 * SLOWNESS
 
 
 def until(is_true, what, timeout_s=DEADLINE_S):

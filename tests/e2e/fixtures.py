@@ -11,7 +11,7 @@ import daemons
 import pytest
 
 LONG = "1" in (os.environ.get("FAULT_LONG"), os.environ.get("SIEGE_LONG"))
-PATIENCE_S = 3600 if LONG else 120
+PATIENCE_S = (3600 if LONG else 120) * daemons.SLOWNESS
 
 
 @pytest.fixture(autouse=True)

@@ -274,6 +274,7 @@ def kill_again_and_again(path, daemon, ranks):
     return daemon, log
 
 
+@pytest.mark.untraced
 def test_it_may_be_killed_at_any_moment(socket_dir, tmp_path):
     path = f"{socket_dir}/s"
     ranks = [Rank(path, tmp_path, rank, 2) for rank in range(2)]

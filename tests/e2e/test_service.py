@@ -188,6 +188,7 @@ def pick_up(manager):
         client.call("reload")
 
 
+@pytest.mark.untraced
 def test_what_it_calls_lies_inside_the_units_filters(analyze, manager, tmp_path):
     """Two lives: jobs of all sorts, broken clients, kill -9, recovery, the end."""
     if not shutil.which("strace"):

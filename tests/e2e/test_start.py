@@ -163,6 +163,7 @@ def test_a_client_whose_daemon_dies_is_told(daemon, tmp_path):
 # ---- by hand ----
 
 
+@pytest.mark.untraced
 def test_in_the_background_it_listens_when_the_command_returns(background):
     done = run("--socket", background, "--plugin-dir", daemons.PLUGIN_DIR)
 
@@ -171,6 +172,7 @@ def test_in_the_background_it_listens_when_the_command_returns(background):
     assert "listening" in Path(background + ".log").read_text()
 
 
+@pytest.mark.untraced
 def test_in_the_background_it_holds_nothing_of_who_started_it(background):
     """Else a pipe that its parent reads would never end; run() reads to the end."""
     run("--socket", background, "--plugin-dir", daemons.PLUGIN_DIR)
@@ -206,6 +208,7 @@ def test_the_socket_is_for_its_user_alone(daemon):
     assert stat.S_IMODE(os.stat(daemon.socket + ".lock").st_mode) == 0o600
 
 
+@pytest.mark.untraced
 def test_the_directory_of_the_socket_is_made_for_its_user_alone(socket_dir):
     path = os.path.join(socket_dir, "made", "s")
     done = run("--socket", path, "--plugin-dir", daemons.PLUGIN_DIR)
@@ -215,6 +218,7 @@ def test_the_directory_of_the_socket_is_made_for_its_user_alone(socket_dir):
     stop(path)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(
     "variable, value, expected",
     [
