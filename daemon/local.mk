@@ -15,7 +15,8 @@ liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/backgroun
 	daemon/policy.c daemon/policy.h daemon/publish.c daemon/publish.h \
 	daemon/quota.h daemon/rank.c daemon/receive.c daemon/receive.h \
 	daemon/recovery.c daemon/recovery.h daemon/registry.c daemon/registry.h \
-	daemon/report.c daemon/report.h daemon/report_plugins.c daemon/report_tail.c \
+	daemon/replay.c daemon/replay.h daemon/report.c daemon/report.h \
+	daemon/report_plugins.c daemon/report_tail.c \
 	daemon/resolve.c daemon/service.c daemon/service.h daemon/session.c \
 	daemon/session.h daemon/settings.c daemon/settings.h daemon/settings_argv.c \
 	daemon/settings_file.c daemon/settings_show.c daemon/settings_show.h \
@@ -23,7 +24,7 @@ liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/backgroun
 	daemon/spec.h daemon/state.c daemon/state.h daemon/storage.c daemon/storage.h \
 	daemon/stream.c daemon/stream.h daemon/table.c daemon/table.h daemon/turns.c \
 	daemon/turns.h daemon/unfinished.c daemon/visitors.c daemon/visitors.h \
-	daemon/watch.c daemon/writer.c daemon/writer.h
+	daemon/watch.c daemon/worker.c daemon/worker.h daemon/writer.c daemon/writer.h
 if HAVE_MICROHTTPD
 liblighterd_la_SOURCES += daemon/metrics_http.c
 else

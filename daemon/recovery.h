@@ -1,8 +1,9 @@
-/* recovery.h - from a journal back to the job that it tells of.
+/* recovery.h - a job's journal and its outputs on the disk, kept in agreement.
  *
- * In: a job that was made of the journal's first record. Out: what each of its streams
- * has done, so that they go on there. Runs on a worker, like publish.h, or before the
- * loop does.
+ * When the job begins, what it replaces is removed; when it goes on, what was not
+ * committed is; and at its end its journal says so, or goes. What a journal tells is
+ * read by replay.h. Runs on a worker while nothing else of the job runs, like
+ * publish.h; only recovery_distrust() may come while its streams write.
  *
  * After a death of the daemon alone, what was recorded is there: the kernel has it.
  * Where the machine stopped, or an output's disk was taken away meanwhile, only what
@@ -22,21 +23,9 @@ int recovery_begin(struct job *job, struct lighter_error *err);
  */
 int recovery_note_places(struct job *job, struct lighter_error *err);
 
-/* Read the first record of the journal `name`. *ret_message is its request, parsed.
- * Return: 0; -EPROTO where there is none; -errno.
- */
-int recovery_peek(const struct state *state, const char *name,
-                  struct message *ret_message, uint64_t *ret_id,
-                  struct lighter_error *err);
-
-/* Fill job->ranks[].past, the job's counts, is_complete and is_published from its
- * journal, without a look at its outputs. Return: 0; -errno.
- */
-int recovery_read(struct job *job, struct lighter_error *err);
-
-/* The same, for a job that goes on: its outputs are opened, what was not committed is
- * cut off and removed, and the journal is open for more. Return: 0; -ENODATA where
- * committed bytes are missing; -errno.
+/* The job goes on: its ranks' past is read, its outputs are opened, what was not
+ * committed is cut off and removed, and the journal is open for more. Return: 0;
+ * -ENODATA where committed bytes are missing; -errno.
  */
 int recovery_resume(struct job *job, struct lighter_error *err);
 

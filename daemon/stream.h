@@ -4,7 +4,7 @@
  * record in the job's journal, then batch_done(), in this order. At most one batch of a
  * stream is worked on at a time; a writer that may (LIGHTER_THREADS_SAMPLES) gets its
  * samples split over several workers. All functions and callbacks are called on the
- * loop thread; the plugin runs on workers.
+ * loop thread; the plugin runs on workers (worker.h).
  */
 #ifndef DAEMON_STREAM_H
 #define DAEMON_STREAM_H
@@ -101,8 +101,9 @@ struct stream {
     uint64_t n_waiting, bytes_waiting; /* in `tasks` */
     bool opened, busy, closing;
     bool ending;               /* ... because no more batches come */
-    bool full;                 /* the batch in hand waits for space */
-    bool last_try;             /* ... and does not any more */
+    bool no_space;             /* for the batch in hand, says its last worker */
+    bool full;                 /* ... and so it waits for space */
+    bool last_try;             /* it does not wait any more */
     uint64_t full_since;       /* likewise; 0: it has not waited */
     struct stream_part *parts; /* max_parts of them; [0] does all that is not split */
     unsigned n_parts;          /* of the batch in hand */

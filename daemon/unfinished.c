@@ -2,7 +2,7 @@
  * left, and what people do with them. That ranks go on with them is admission.c's.
  */
 #include "daemon/job_internal.h"
-#include "daemon/recovery.h"
+#include "daemon/replay.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -21,7 +21,7 @@ load_job(struct loading *loading, const char *name, struct job **ret_job,
     struct message message;
     struct job *job;
     uint64_t id;
-    int r = recovery_peek(loading->jobs->state, name, &message, &id, err);
+    int r = replay_peek(loading->jobs->state, name, &message, &id, err);
 
     if (r < 0)
         return r;
@@ -35,7 +35,7 @@ load_job(struct loading *loading, const char *name, struct job **ret_job,
         return -ENOMEM;
     job->id = id;
     job->has_journal = true;
-    r = recovery_read(job, err);
+    r = replay_read(job, err);
     if (r < 0)
         job_free(job);
     else

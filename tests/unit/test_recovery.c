@@ -1,4 +1,4 @@
-/* test_recovery.c - daemon/recovery.c, daemon/durable.c: jobs that outlive their
+/* test_recovery.c - daemon/recovery.c, replay.c, durable.c: jobs that outlive their
  * daemon.
  */
 #include "tests/unit/job_clients.h"

@@ -1,0 +1,373 @@
+/* replay.c - see replay.h. */
+#include "daemon/replay.h"
+
+#include "daemon/job_internal.h"
+#include "util/error.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+/* ---- the first record ---- */
+
+static int
+visit_first(void *data, const struct journal_record *record, uint64_t end,
+            struct lighter_error *err)
+{
+    struct journal_record *first = data;
+
+    (void)end;
+    if (first->kind)
+        return 0;
+    if (record->kind != JOURNAL_JOB && record->kind != JOURNAL_PUBLISHED)
+        return lighter_fail(err, LIGHTER_E_PROTOCOL, "it does not begin with a job");
+    *first = *record;
+    first->text = malloc(record->text_size);
+    if (!first->text)
+        return fail_nomem(err);
+    memcpy((void *)first->text, record->text, record->text_size);
+    return 0;
+}
+
+static int
+parse_request(const struct journal_record *first, struct message *ret_message,
+              struct lighter_error *err)
+{
+    struct frame frame = {(uint8_t *)first->text, first->text_size};
+    int r = message_parse(ret_message, &frame, CHECK_MAX_OBJECTS, err); /* takes */
+
+    if (r == 0 && ret_message->type != MESSAGE_REQUEST) {
+        message_done(ret_message);
+        return lighter_fail(err, LIGHTER_E_PROTOCOL, "it begins with no request");
+    }
+    return r;
+}
+
+int
+replay_peek(const struct state *state, const char *name, struct message *ret_message,
+            uint64_t *ret_id, struct lighter_error *err)
+{
+    struct journal_record first = {0};
+    struct journal journal;
+    int r;
+
+    journal_init(&journal);
+    r = journal_open(&journal, state->fd, name, err);
+    if (r == 0)
+        r = journal_read(&journal, UINT64_MAX - 1, visit_first, &first, err);
+    journal_done(&journal);
+    if (r == 0 && !first.kind)
+        r = lighter_fail(err, LIGHTER_E_PROTOCOL, "it is empty");
+    if (r < 0) {
+        free((void *)first.text);
+        return r;
+    }
+    *ret_id = first.seq;
+    return parse_request(&first, ret_message, err);
+}
+
+/* ---- the names of files ---- */
+
+static struct name_digest
+digest_of(const char *name, size_t size)
+{
+    XXH128_hash_t hash = XXH3_128bits(name, size);
+
+    return (struct name_digest){hash.low64, hash.high64};
+}
+
+static int
+add_name(struct job_output *output, const char *name, size_t size,
+         struct lighter_error *err)
+{
+    if (output->n_names == output->names_room) {
+        size_t room = output->names_room ? 2 * output->names_room : 256;
+        void *names = reallocarray(output->names, room, sizeof *output->names);
+
+        if (!names)
+            return fail_nomem(err);
+        output->names = names;
+        output->names_room = room;
+    }
+    output->names[output->n_names++] = digest_of(name, size);
+    return 0;
+}
+
+/* A record's text: names, each with its NUL. */
+static int
+add_names(struct job_output *output, const char *names, size_t size,
+          struct lighter_error *err)
+{
+    int r = 0;
+
+    for (size_t at = 0, length; at < size && r == 0; at += length + 1) {
+        length = strnlen(names + at, size - at);
+        r = add_name(output, names + at, length, err);
+    }
+    return r;
+}
+
+static int
+by_digest(const void *a, const void *b)
+{
+    const struct name_digest *x = a, *y = b;
+
+    if (x->low != y->low)
+        return x->low < y->low ? -1 : 1;
+    return x->high < y->high ? -1 : x->high > y->high;
+}
+
+void
+replay_sort_names(struct job_output *output)
+{
+    if (output->n_names)
+        qsort(output->names, output->n_names, sizeof *output->names, by_digest);
+}
+
+bool
+replay_has_name(const struct job_output *output, const char *name)
+{
+    struct name_digest digest = digest_of(name, strlen(name));
+
+    return output->n_names && bsearch(&digest, output->names, output->n_names,
+                                      sizeof digest, by_digest) != NULL;
+}
+
+/* ---- what streams have done ---- */
+
+static struct stream_past *
+past_of(struct job *job, const struct journal_record *record)
+{
+    struct rank *rank = &job->ranks[record->rank];
+
+    if (!rank->past)
+        rank->past = calloc(job->n_outputs + 1u, sizeof *rank->past);
+    return rank->past ? &rank->past[record->writer] : NULL;
+}
+
+static int
+add_written(struct job *job, struct stream_past *past,
+            const struct journal_record *record, struct lighter_error *err)
+{
+    if (record->writer == 0) {
+        job->n_batches++;
+        job->n_samples += record->n_samples - past->n_samples;
+    }
+    job->n_bytes += record->size - past->n_bytes;
+    past->seq = record->seq;
+    past->n_samples = record->n_samples;
+    past->n_bytes = record->size;
+    return add_names(&job->outputs[record->writer], record->text, record->text_size,
+                     err);
+}
+
+static bool
+is_of_a_refusal(const struct stream_past *past, const struct journal_record *record)
+{
+    return record->kind == JOURNAL_REFUSED ||
+           (record->kind == JOURNAL_WRITTEN && record->seq > past->seq + 1);
+}
+
+static int
+add_refusal(struct stream_past *past, const struct journal_record *record,
+            struct lighter_error *err)
+{
+    struct lighter_error why = LIGHTER_ERROR_INIT;
+
+    memcpy(&why, record->text,
+           record->text_size < sizeof why ? record->text_size : sizeof why - 1);
+    past->seq = record->seq;
+    if (stream_past_refuse(past, record->seq, record->seq, &why) < 0)
+        return fail_nomem(err);
+    return 0;
+}
+
+/* Batches come without gaps: of those that are not recorded nothing was written, not
+ * even why.
+ */
+static int
+add_gap(struct stream_past *past, uint64_t next, struct lighter_error *err)
+{
+    struct lighter_error why = LIGHTER_ERROR_INIT;
+
+    if (next <= past->seq + 1)
+        return 0;
+    lighter_fail(&why, LIGHTER_E_STATE,
+                 "the batch was not written; the reason could not be recorded");
+    if (stream_past_refuse(past, past->seq + 1, next - 1, &why) < 0)
+        return fail_nomem(err);
+    return 0;
+}
+
+/* What a stream's records say. Numbers that do not fit were not written by us. */
+static int
+visit_stream(struct replay *replay, const struct journal_record *record,
+             struct lighter_error *err)
+{
+    struct job *job = replay->job;
+    struct stream_past *past;
+    int r;
+
+    if (record->rank >= job->world_size || record->writer >= job->n_outputs)
+        return lighter_fail(err, LIGHTER_E_PROTOCOL,
+                            "a record is of rank %u and writer %u", record->rank,
+                            record->writer);
+    past = past_of(job, record);
+    if (!past)
+        return fail_nomem(err);
+    if (is_of_a_refusal(past, record) && replay->end < replay->refused)
+        replay->refused = replay->end;
+    switch (record->kind) {
+    case JOURNAL_SHARD:
+        past->has_shard = true;
+        past->header_size = past->n_bytes = record->size;
+        return 0;
+    case JOURNAL_WRITTEN:
+        r = add_gap(past, record->seq, err);
+        return r < 0 ? r : add_written(job, past, record, err);
+    case JOURNAL_REFUSED:
+        r = add_gap(past, record->seq, err);
+        return r < 0 ? r : add_refusal(past, record, err);
+    case JOURNAL_CRASHED:
+        past->n_crashes = past->crashed_seq == record->seq ? past->n_crashes + 1 : 1;
+        past->crashed_seq = record->seq;
+        return 0;
+    default: /* JOURNAL_ENDED */
+        past->has_ended = true;
+        return 0;
+    }
+}
+
+/* ---- the job ---- */
+
+/* A job that goes on knows it already, and the loop may look at it. */
+static void
+note(uint64_t *field, uint64_t value)
+{
+    if (*field != value)
+        *field = value;
+}
+
+static int
+visit_job(struct replay *replay, const struct journal_record *record, uint64_t end,
+          struct lighter_error *err)
+{
+    struct job *job = replay->job;
+
+    switch (record->kind) {
+    case JOURNAL_JOB:
+        note(&job->id, record->seq);
+        note(&job->published_before, record->size);
+        replay->durable = end;
+        return 0;
+    case JOURNAL_PLACE:
+        job->was_live = true;
+        if (record->writer < JOB_WRITERS_MAX)
+            replay->places[record->writer] = *record;
+        return 0;
+    case JOURNAL_DURABLE:
+        replay->durable = record->size;
+        return 0;
+    case JOURNAL_RESTED:
+        job->was_live = false;
+        return 0;
+    case JOURNAL_COMPLETE:
+        job->is_complete = true;
+        return 0;
+    case JOURNAL_PUBLISHED:
+        note(&job->id, record->seq);
+        job->n_samples = record->n_samples;
+        job->n_bytes = record->size;
+        job->is_published = true;
+        return 0;
+    case JOURNAL_SHARD:
+    case JOURNAL_WRITTEN:
+    case JOURNAL_REFUSED:
+    case JOURNAL_ENDED:
+    case JOURNAL_CRASHED:
+        return visit_stream(replay, record, err);
+    }
+    return lighter_fail(err, LIGHTER_E_PROTOCOL, "a record of the unknown kind %d",
+                        (int)record->kind);
+}
+
+static int
+visit(void *data, const struct journal_record *record, uint64_t end,
+      struct lighter_error *err)
+{
+    struct replay *replay = data;
+    int r = visit_job(replay, record, end, err);
+
+    replay->end = end;
+    return r;
+}
+
+static void
+forget(struct job *job)
+{
+    for (uint32_t i = 0; i < job->world_size; i++)
+        rank_forget_past(&job->ranks[i]);
+    for (uint32_t i = 0; i < job->n_outputs; i++)
+        job->outputs[i].n_names = 0;
+    job->n_batches = job->n_samples = job->n_bytes = 0;
+    job->is_complete = job->is_published = job->was_live = false;
+}
+
+/* How far a rank has come, and whether it comes again. */
+static void
+settle_rank(struct rank *rank)
+{
+    uint32_t n_outputs = rank->past ? rank->job->n_outputs : 0, n_ended = 0;
+
+    for (uint32_t i = 0; i < n_outputs; i++)
+        n_ended += rank->past[i].has_ended;
+    rank->seq = rank_committed(rank);
+    rank->state = n_outputs && n_ended == n_outputs ? RANK_ENDED : RANK_ABSENT;
+}
+
+static void
+settle(struct job *job)
+{
+    job->n_ended = 0;
+    for (uint32_t i = 0; i < job->world_size; i++) {
+        settle_rank(&job->ranks[i]);
+        job->n_ended += job->ranks[i].state == RANK_ENDED;
+    }
+}
+
+int
+replay_below(struct replay *replay, uint64_t limit, struct lighter_error *err)
+{
+    struct job *job = replay->job;
+    int r;
+
+    forget(job);
+    *replay = (struct replay){.job = job, .refused = UINT64_MAX};
+    r = journal_read(&job->journal, limit, visit, replay, err);
+    settle(job);
+    return r;
+}
+
+int
+replay_open(struct replay *ret_replay, struct job *job, struct lighter_error *err)
+{
+    char name[NAME_MAX + 1];
+    int r;
+
+    state_journal_name(name, job->name, job->stage);
+    r = journal_open(&job->journal, job->jobs->state->fd, name, err);
+    if (r < 0)
+        return r;
+    ret_replay->job = job;
+    return replay_below(ret_replay, UINT64_MAX, err);
+}
+
+int
+replay_read(struct job *job, struct lighter_error *err)
+{
+    struct replay replay;
+    int r = replay_open(&replay, job, err);
+
+    journal_close(&job->journal);
+    return r;
+}
