@@ -20,6 +20,9 @@ new_frame(enum AVPixelFormat format, uint64_t width, uint64_t height)
     frame->height = (int)(height + height % 2);
     if (av_frame_get_buffer(frame, 0) < 0)
         av_frame_free(&frame);
+    else /* the converter looks beyond a row: the same video is the same bytes */
+        for (int i = 0; i < AV_NUM_DATA_POINTERS && frame->buf[i]; i++)
+            memset(frame->buf[i]->data, 0, frame->buf[i]->size);
     return frame;
 }
 

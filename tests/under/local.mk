@@ -2,8 +2,7 @@
 # for leaks and descriptors that stay open, `make calls` for system calls that the systemd
 # units do not allow. Long: valgrind alone makes all of it ten times slower. What is in
 # UNDER_OPTIONS goes to pytest.
-EXTRA_DIST += tests/under/calls tests/under/lib.sh tests/under/valgrind \
-	tests/under/valgrind.supp
+EXTRA_DIST += tests/under/calls tests/under/lib.sh tests/under/valgrind
 
 under_environment = BUILD='$(abs_top_builddir)' PYTHON='$(PYTHON)' \
 	LIGHTERCTL='$(abs_top_builddir)/lighterctl' \
