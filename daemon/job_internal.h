@@ -1,5 +1,7 @@
-/* job_internal.h - between job.c (the ranks of one job), jobs.c (the table of jobs),
- * admission.c and unfinished.c.
+/* job_internal.h - what the files of the room "job" have of one another: one section
+ * for each. What other rooms may call is in job.h.
+ *
+ * All on the loop thread.
  */
 #ifndef DAEMON_JOB_INTERNAL_H
 #define DAEMON_JOB_INTERNAL_H
@@ -14,24 +16,44 @@
 __attribute__((format(printf, 3, 4))) void
 job_doom(struct job *job, enum job_state state, const char *format, ...);
 
+/* ---- rank_streams.c ---- */
+
 /* Takes the reply, on success: answered when the streams are open.
  * Return: 0; -EBUSY where batches are missing that the client was told of; -ENOMEM.
  */
 int rank_open(struct rank *rank, const struct job_spec *spec, struct seat *seat,
               struct reply *reply, struct lighter_error *err);
+
+/* An open rank has no more batches, and is `after` when those in hand are written: then
+ * the reply that it is owed is answered.
+ */
+void rank_close(struct rank *rank, enum rank_state after);
+
 void rank_free_streams(struct rank *rank);
 void rank_forget_past(struct rank *rank);
+
+/* ---- job_answers.c ---- */
 
 /* `rank`: NULL: the job is over and was published, or was the one after that. */
 void job_answer_open(const struct job *job, const struct rank *rank, int64_t handle,
                      struct reply *reply);
 
-/* Ranks that have ended and wait get this answer, and their seats are detached. */
+/* The last word to one rank, where it is owed one: its seat is detached. That it has
+ * ended: now, or when the job is over; that it is lost, which it has asked for.
+ */
+void rank_answer_error(struct rank *rank, const struct lighter_error *error);
+void rank_answer_ended(struct rank *rank);
+void rank_answer_lost(struct rank *rank);
+
+/* Likewise to ranks that have ended and wait, or to all. */
 void job_answer_waiting(struct job *job, const struct lighter_error *error);
 void job_answer_published(struct job *job);
 
-/* Open ranks shall ask at their next step. */
-void job_tell_ranks(struct job *job);
+/* ---- seat.c ---- */
+
+/* *ret_rank: the open rank that sits there. Return: 0; -EBUSY. */
+int seat_rank(const struct seat *seat, struct rank **ret_rank,
+              struct lighter_error *err);
 
 /* ---- jobs.c ---- */
 
