@@ -1,5 +1,112 @@
-/* job.c - see job.h. What is to be said of one job. */
+/* job.c - see job.h. One job: made of what a rank brings to `open`, freed, and what is
+ * to be said of it meanwhile.
+ */
 #include "daemon/job_internal.h"
+#include "util/error.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int
+job_make_ranks(struct job *job, struct lighter_error *err)
+{
+    job->ranks = calloc(job->world_size, sizeof *job->ranks);
+    if (!job->ranks)
+        return fail_nomem(err);
+    for (uint32_t i = 0; i < job->world_size; i++)
+        job->ranks[i] = (struct rank){.job = job, .number = i};
+    return 0;
+}
+
+struct job *
+job_new(struct jobs *jobs, struct job_spec *spec, struct lighter_error *err)
+{
+    struct job *job = calloc(1, sizeof *job);
+
+    if (!job) {
+        fail_nomem(err);
+        return NULL;
+    }
+    STAILQ_INIT(&job->parked);
+    STAILQ_INIT(&job->flushes);
+    journal_init(&job->journal);
+    job->jobs = jobs;
+    job->state = JOB_PREPARING;
+    job->doom = JOB_OPEN;
+    job->world_size = spec->world_size;
+    job->opened_at = job->synced_at = uv_now(jobs->loop);
+    memcpy(job->name, spec->name, sizeof job->name);
+    memcpy(job->stage, spec->stage, sizeof job->stage);
+    job->outputs = calloc(spec->n_writers + 1u, sizeof *job->outputs);
+    if (!job->outputs || job_make_ranks(job, err) < 0) {
+        job_free(job);
+        fail_nomem(err);
+        return NULL;
+    }
+    job->n_outputs = spec->n_writers;
+    for (uint32_t i = 0; i < spec->n_writers; i++) {
+        job->outputs[i].writer = spec->writers[i]; /* moved */
+        table_init(&job->outputs[i].table);
+        files_init(&job->outputs[i].files);
+        job->outputs[i].table.roots = job->outputs[i].files.roots =
+            jobs->settings->output_roots;
+    }
+    spec->n_writers = 0;
+    job->policies = spec->policies; /* moved */
+    spec->policies = (struct policies){0};
+    job->request = spec->request; /* moved */
+    spec->request = (struct frame){0};
+    spec->moved = true;
+    return job;
+}
+
+void
+job_release(struct job *job)
+{
+    for (uint32_t i = 0; job->ranks && i < job->world_size; i++) {
+        rank_free_streams(&job->ranks[i]);
+        rank_forget_past(&job->ranks[i]);
+        job->ranks[i].peer = peer_unref(job->ranks[i].peer);
+        reply_done(&job->ranks[i].reply);
+    }
+    free(job->ranks);
+    job->ranks = NULL;
+    for (uint32_t i = 0; i < job->n_outputs; i++) {
+        table_done(&job->outputs[i].table);
+        files_done(&job->outputs[i].files);
+        free(job->outputs[i].names);
+        job->outputs[i].names = NULL;
+        job->outputs[i].n_names = job->outputs[i].names_room = 0;
+    }
+    journal_close(&job->journal);
+}
+
+void
+job_free(struct job *job)
+{
+    job_release(job);
+    policies_done(&job->policies);
+    for (uint32_t i = 0; i < job->n_outputs; i++)
+        writer_done(&job->outputs[i].writer);
+    free(job->outputs);
+    free(job->warning);
+    if (job->replaced)
+        job_free(job->replaced);
+    free(job->request.data);
+    reply_done(&job->requester);
+    journal_done(&job->journal);
+    free(job);
+}
+
+void
+job_submit(struct job *job, uv_work_cb run, uv_after_work_cb after)
+{
+    job->work.data = job;
+    if (uv_queue_work(job->jobs->loop, &job->work, run, after) < 0)
+        abort(); /* only for a NULL callback: a bug of ours */
+}
+
+/* ---- what is to be said of it ---- */
 
 const char *
 job_state_name(const struct job *job)
@@ -9,6 +116,31 @@ job_state_name(const struct job *job)
                                         "aborted"};
 
     return names[job->doom != JOB_OPEN ? job->doom : job->state];
+}
+
+bool
+job_is_called(const struct job *job, const char *name, const char *stage)
+{
+    return strcmp(job->name, name) == 0 && (!stage || strcmp(job->stage, stage) == 0);
+}
+
+/* A new job is given one on a worker; one that goes on has it all the time. */
+uint64_t
+job_id(const struct job *job)
+{
+    return job->state == JOB_PREPARING && !job->is_revived ? 0 : job->id;
+}
+
+bool
+job_is_unfinished(const struct job *job)
+{
+    return job->has_journal && job->state != JOB_PUBLISHED;
+}
+
+bool
+job_is_whole(const struct job *job)
+{
+    return job->is_complete || job->n_ended == job->world_size;
 }
 
 const char *
@@ -24,19 +156,18 @@ job_waits(const struct job *job)
 }
 
 void
-job_doom(struct job *job, enum job_state state, const char *format, ...)
+job_count_outputs(struct job *job)
 {
-    char reason[LIGHTER_ERROR_TEXT_MAX];
-    va_list args;
+    for (uint32_t i = 0; i < job->n_outputs; i++) {
+        struct job_output *output = &job->outputs[i];
 
-    if (job->doom != JOB_OPEN)
-        return;
-    va_start(args, format);
-    vsnprintf(reason, sizeof reason, format, args);
-    va_end(args);
-    job->doom = state;
-    lighter_fail(&job->error, LIGHTER_E_STATE,
-                 "job '%s' is not published: %.800s; what was written stays aside",
-                 job->name, reason);
-    job_answer_waiting(job, &job->error);
+        output->n_samples = output->n_bytes = output->n_refused = 0;
+        for (uint32_t j = 0; j < job->world_size; j++) {
+            const struct stream_past *past = job->ranks[j].past;
+
+            output->n_samples += past ? past[i].n_samples : 0;
+            output->n_bytes += past ? past[i].n_bytes : 0;
+            output->n_refused += past ? past[i].n_refused : 0;
+        }
+    }
 }

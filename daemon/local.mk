@@ -5,8 +5,8 @@ liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/backgroun
 	daemon/control.h daemon/crash.c daemon/crash.h daemon/daemon.c daemon/daemon.h \
 	daemon/durable.c daemon/durable.h daemon/files.c daemon/files.h \
 	daemon/histogram.c daemon/histogram.h daemon/job.c daemon/job.h \
-	daemon/job_answers.c daemon/job_internal.h daemon/jobs.c \
-	daemon/journal.c daemon/journal.h \
+	daemon/job_answers.c daemon/job_begin.c daemon/job_internal.h \
+	daemon/job_over.c daemon/jobs.c daemon/journal.c daemon/journal.h \
 	daemon/jsonline.c daemon/jsonline.h daemon/listener.c daemon/listener.h \
 	daemon/memory.c daemon/memory.h daemon/metrics.c daemon/metrics.h \
 	daemon/metrics_address.c daemon/metrics_address.h daemon/metrics_http.h \
@@ -14,8 +14,8 @@ liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/backgroun
 	daemon/output.c daemon/output.h daemon/pace.c daemon/pace.h daemon/path.c \
 	daemon/path.h daemon/peer.c daemon/peer.h daemon/pipeline.c daemon/pipeline.h \
 	daemon/policy.c daemon/policy.h daemon/publish.c daemon/publish.h \
-	daemon/quota.h daemon/rank.c daemon/rank_streams.c \
-	daemon/receive.c daemon/receive.h \
+	daemon/quota.h daemon/rank.c daemon/rank_streams.c daemon/receive.c \
+	daemon/receive.h \
 	daemon/recovery.c daemon/recovery.h daemon/registry.c daemon/registry.h \
 	daemon/report.c daemon/report.h daemon/report_plugins.c daemon/report_tail.c \
 	daemon/resolve.c daemon/seat.c daemon/service.c daemon/service.h daemon/session.c \

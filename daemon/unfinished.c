@@ -74,7 +74,7 @@ load(void *data, const char *name, struct lighter_error *err)
                      job->name);
     job_count_outputs(job);
     job_release(job);
-    jobs_remember(loading->jobs, job);
+    jobs_add_past(job);
     if (!job->is_published && is_ready)
         go_on_alone(job);
     return 0;
