@@ -18,6 +18,25 @@ job_make_ranks(struct job *job, struct lighter_error *err)
     return 0;
 }
 
+static void
+take_spec(struct job *job, struct job_spec *spec)
+{
+    job->n_outputs = spec->n_writers;
+    for (uint32_t i = 0; i < spec->n_writers; i++) {
+        job->outputs[i].writer = spec->writers[i]; /* moved */
+        table_init(&job->outputs[i].table);
+        files_init(&job->outputs[i].files);
+        job->outputs[i].table.roots = job->outputs[i].files.roots =
+            job->jobs->settings->output_roots;
+    }
+    spec->n_writers = 0;
+    job->policies = spec->policies; /* moved */
+    spec->policies = (struct policies){0};
+    job->request = spec->request; /* moved */
+    spec->request = (struct frame){0};
+    spec->moved = true;
+}
+
 struct job *
 job_new(struct jobs *jobs, struct job_spec *spec, struct lighter_error *err)
 {
@@ -43,20 +62,7 @@ job_new(struct jobs *jobs, struct job_spec *spec, struct lighter_error *err)
         fail_nomem(err);
         return NULL;
     }
-    job->n_outputs = spec->n_writers;
-    for (uint32_t i = 0; i < spec->n_writers; i++) {
-        job->outputs[i].writer = spec->writers[i]; /* moved */
-        table_init(&job->outputs[i].table);
-        files_init(&job->outputs[i].files);
-        job->outputs[i].table.roots = job->outputs[i].files.roots =
-            jobs->settings->output_roots;
-    }
-    spec->n_writers = 0;
-    job->policies = spec->policies; /* moved */
-    spec->policies = (struct policies){0};
-    job->request = spec->request; /* moved */
-    spec->request = (struct frame){0};
-    spec->moved = true;
+    take_spec(job, spec);
     return job;
 }
 

@@ -137,7 +137,8 @@ job_answer_waiting(struct job *job, const struct lighter_error *error)
     for (uint32_t i = 0; i < job->world_size; i++) {
         struct rank *rank = &job->ranks[i];
 
-        if (rank->state == RANK_ENDED && !rank->attached) /* that has not asked yet */
+        /* who is attached has not asked yet */
+        if (rank->state == RANK_ENDED && !rank->attached)
             rank_answer_error(rank, error);
     }
 }

@@ -166,7 +166,7 @@ after_prepare(uv_work_t *work, int status)
         job_finish(job); /* no more batches: who has come meanwhile waits for that */
         return;
     }
-    parked_admit_all(job->jobs, job);
+    parked_admit_all(job);
     job_settle(job); /* whoever wanted it may have gone meanwhile */
 }
 
@@ -216,13 +216,12 @@ jobs_create(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
 }
 
 int
-jobs_revive(struct jobs *jobs, struct job *job, bool finalizing,
-            struct lighter_error *err)
+job_revive(struct job *job, bool finalizing, struct lighter_error *err)
 {
-    int r = check_room(jobs, err);
+    int r = check_room(job->jobs, err);
 
     for (uint32_t i = 0; i < job->n_outputs && r == 0; i++)
-        r = check_free(jobs, &job->outputs[i].writer, job->name, job->stage, err);
+        r = check_free(job->jobs, &job->outputs[i].writer, job->name, job->stage, err);
     if (r == 0)
         r = job_make_ranks(job, err);
     if (r < 0)

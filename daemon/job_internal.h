@@ -10,8 +10,9 @@
 
 /* ---- jobs.c ---- */
 
-/* The table takes a job that is in no list, among the live ones or those that are over:
- * of these the oldest is forgotten, where it is finished and there are too many.
+/* The table takes a job that is in no list, among the live ones, or, where it is over
+ * and released, the past ones: of those that are finished the oldest is forgotten when
+ * there are too many.
  */
 void jobs_add_live(struct job *job);
 void jobs_add_past(struct job *job);
@@ -71,8 +72,7 @@ int jobs_create(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
 /* A past job that has a journal goes on, or only to its end.
  * Return: 0; -EDQUOT, -EBUSY; -ENOMEM.
  */
-int jobs_revive(struct jobs *jobs, struct job *job, bool finalizing,
-                struct lighter_error *err);
+int job_revive(struct job *job, bool finalizing, struct lighter_error *err);
 
 /* ---- job_over.c ---- */
 
@@ -151,8 +151,8 @@ bool jobs_unpark(struct job *job, const struct seat *seat);
 /* Opens that are parked with the job are looked at again, all or those that resume it;
  * answered with its error; or forgotten.
  */
-void parked_admit_all(struct jobs *jobs, struct job *job);
-void parked_admit_resuming(struct jobs *jobs, struct job *job);
+void parked_admit_all(struct job *job);
+void parked_admit_resuming(struct job *job);
 void parked_refuse_all(struct job *job);
 void parked_drop_all(struct job *job);
 

@@ -62,19 +62,16 @@ tell_outcome(struct job *job)
 void
 job_over(struct job *job, enum job_state state)
 {
-    struct jobs *jobs = job->jobs;
-
     job->state = state;
-    job->is_revived = job->finalizing = false;
-    job->tries_again = false;
+    job->is_revived = job->finalizing = job->tries_again = false;
     tell_outcome(job);
     job_release(job);
     if (!job_is_unfinished(job))
         policies_done(&job->policies);
     jobs_take_live(job);
     jobs_add_past(job);
-    parked_admit_all(jobs, job);
-    jobs_check_idle(jobs);
+    parked_admit_all(job);
+    jobs_check_idle(job->jobs);
 }
 
 /* Nobody could even open it. */
@@ -85,6 +82,14 @@ is_stillborn(const struct job *job)
            !job->n_ended;
 }
 
+static void
+publish(struct job *job)
+{
+    job->work_result = publish_run(job, &job->work_error);
+    if (job->work_result == 0 && job->n_outputs)
+        job->finish_result = recovery_finish(job, &job->work_error);
+}
+
 /* The last thing on a worker: publish where that is still possible, and let go. */
 static void
 run_last(uv_work_t *work)
@@ -93,10 +98,8 @@ run_last(uv_work_t *work)
 
     job->work_result = 0;
     if (job->doom == JOB_OPEN)
-        job->work_result = publish_run(job, &job->work_error);
-    if (job->doom == JOB_OPEN && job->work_result == 0 && job->n_outputs)
-        job->finish_result = recovery_finish(job, &job->work_error);
-    if (job->doom != JOB_OPEN && !job->was_live && job->journal.fd >= 0)
+        publish(job);
+    else if (!job->was_live && job->journal.fd >= 0)
         recovery_rest(job);
     publish_close(job);
     if (job->has_journal && is_stillborn(job))
@@ -150,7 +153,7 @@ after_discard(uv_work_t *work, int status)
         log_info("discarded job=%s stage=%s", job->name, job->stage);
         reply_empty(&job->requester);
     }
-    parked_admit_all(jobs, job);
+    parked_admit_all(job);
     if (job->work_result == 0)
         job_free(job);
     jobs_check_idle(jobs);

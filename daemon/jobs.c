@@ -93,20 +93,19 @@ static void
 after_forget(uv_work_t *work, int status)
 {
     struct job *job = work->data;
-    struct jobs *jobs = job->jobs;
 
     (void)status;
     if (job->work_result < 0)
         log_warning("not forgotten job=%s stage=%s reason=\"%s\"", job->name,
                     job->stage, job->work_error.message);
-    TAILQ_REMOVE(&jobs->forgotten, job, link);
-    parked_admit_all(jobs, job);
+    TAILQ_REMOVE(&job->jobs->forgotten, job, link);
+    parked_admit_all(job);
     job_free(job);
 }
 
-/* Of those that are finished the newest are kept. */
-static void
-forget_oldest(struct jobs *jobs)
+/* The oldest that is finished, where there are more than are kept; else NULL. */
+static struct job *
+find_surplus(const struct jobs *jobs)
 {
     struct job *job, *oldest = NULL;
     uint32_t n_finished = 0;
@@ -117,24 +116,32 @@ forget_oldest(struct jobs *jobs)
         oldest = oldest ? oldest : job;
         n_finished++;
     }
-    if (n_finished <= JOBS_PAST_MAX)
-        return;
-    jobs_take_past(oldest);
-    if (!oldest->has_journal) {
-        job_free(oldest);
+    return n_finished > JOBS_PAST_MAX ? oldest : NULL;
+}
+
+static void
+forget(struct job *job)
+{
+    jobs_take_past(job);
+    if (!job->has_journal) {
+        job_free(job);
         return;
     }
-    oldest->state = JOB_PUBLISHING; /* whoever opens it waits */
-    TAILQ_INSERT_TAIL(&jobs->forgotten, oldest, link);
-    job_submit(oldest, run_forget, after_forget);
+    job->state = JOB_PUBLISHING; /* whoever opens it waits */
+    TAILQ_INSERT_TAIL(&job->jobs->forgotten, job, link);
+    job_submit(job, run_forget, after_forget);
 }
 
 void
 jobs_add_past(struct job *job)
 {
+    struct job *surplus;
+
     TAILQ_INSERT_TAIL(&job->jobs->past, job, link);
     job->jobs->n_past++;
-    forget_oldest(job->jobs);
+    surplus = find_surplus(job->jobs);
+    if (surplus)
+        forget(surplus);
 }
 
 /* ---- who is called so? ---- */

@@ -91,7 +91,7 @@ rank_closed(struct rank *rank)
         opening_failed(rank);
     }
     if (job->n_connected)
-        parked_admit_resuming(job->jobs, job); /* it may be this rank */
+        parked_admit_resuming(job); /* it may be this rank */
     job_settle(job);
 }
 
@@ -199,44 +199,66 @@ on_open(void *data, int r, const struct lighter_error *error)
         rank_opened(rank);
 }
 
+static struct stream_setup
+setup_of(struct rank *rank, uint32_t index)
+{
+    struct job *job = rank->job;
+    struct job_output *output = &job->outputs[index];
+    bool is_table = output->writer.type->kind == LIGHTER_KIND_TABLE;
+
+    return (struct stream_setup){.loop = job->jobs->loop,
+                                 .writer = &output->writer,
+                                 .table = is_table ? &output->table : NULL,
+                                 .files = is_table ? NULL : &output->files,
+                                 .journal = &job->journal,
+                                 .index = index,
+                                 .rank = rank->number,
+                                 .world_size = job->world_size,
+                                 .max_parts = job->jobs->n_threads,
+                                 .wait_for_space = job->jobs->settings->full_wait_s > 0,
+                                 .data = rank,
+                                 .on_open = on_open,
+                                 .on_written = on_written,
+                                 .on_refused = on_refused,
+                                 .on_done = on_done,
+                                 .on_full = on_full,
+                                 .on_closed = on_closed};
+}
+
+static void
+open_stream(struct rank *rank, uint32_t index)
+{
+    struct stream_setup setup = setup_of(rank, index);
+    struct stream_past past = {0};
+    struct lighter_error why = LIGHTER_ERROR_INIT;
+    int r;
+
+    if (rank->past) {
+        past = rank->past[index]; /* moved */
+        rank->past[index] = (struct stream_past){0};
+    }
+    r = stream_open(&rank->streams[index], &setup, &past, &why);
+    if (r < 0)
+        on_open(rank, r, &why);
+}
+
 static void
 open_streams(struct rank *rank)
 {
-    struct job *job = rank->job;
-    struct lighter_error why = LIGHTER_ERROR_INIT;
+    rank->stream_result = 0;
+    rank->n_pending = rank->job->n_outputs + 1; /* one is held until each has begun */
+    for (uint32_t i = 0; i < rank->job->n_outputs; i++)
+        open_stream(rank, i);
+    on_open(rank, 0, NULL);
+}
 
-    for (uint32_t i = 0; i < job->n_outputs; i++) {
-        struct job_output *output = &job->outputs[i];
-        bool is_table = output->writer.type->kind == LIGHTER_KIND_TABLE;
-        struct stream_past past = {0};
-        struct stream_setup setup = {.loop = job->jobs->loop,
-                                     .writer = &output->writer,
-                                     .table = is_table ? &output->table : NULL,
-                                     .files = is_table ? NULL : &output->files,
-                                     .journal = &job->journal,
-                                     .index = i,
-                                     .rank = rank->number,
-                                     .world_size = job->world_size,
-                                     .max_parts = job->jobs->n_threads,
-                                     .wait_for_space =
-                                         job->jobs->settings->full_wait_s > 0,
-                                     .data = rank,
-                                     .on_open = on_open,
-                                     .on_written = on_written,
-                                     .on_refused = on_refused,
-                                     .on_done = on_done,
-                                     .on_full = on_full,
-                                     .on_closed = on_closed};
-        int r;
-
-        if (rank->past) {
-            past = rank->past[i]; /* moved */
-            rank->past[i] = (struct stream_past){0};
-        }
-        r = stream_open(&rank->streams[i], &setup, &past, &why);
-        if (r < 0)
-            on_open(rank, r, &why);
-    }
+/* Before it is answered: a reply that was lets go of the peer. */
+static void
+take_place(struct rank *rank, struct seat *seat, struct peer *peer)
+{
+    peer_unref(rank->peer);
+    rank->peer = peer_ref(peer);
+    rank->seat = seat;
 }
 
 /* A rank that has ended comes to hear what became of it: nothing does, until it has
@@ -255,9 +277,7 @@ rank_attach(struct rank *rank, struct seat *seat, struct reply *reply)
     if (!rank->attached)
         rank->job->n_connected++;
     rank->attached = true;
-    peer_unref(rank->peer);
-    rank->peer = peer_ref(reply->peer); /* before the answer: it lets go of the peer */
-    rank->seat = seat;
+    take_place(rank, seat, reply->peer);
     job_answer_open(rank->job, rank, seat->handle, reply);
 }
 
@@ -309,19 +329,14 @@ rank_open(struct rank *rank, const struct job_spec *spec, struct seat *seat,
         return fail_nomem(err);
     if (rank->state == RANK_LOST)
         rank_found(rank);
-    peer_unref(rank->peer);
-    rank->peer = peer_ref(reply->peer);
+    take_place(rank, seat, reply->peer);
     rank->reply = reply_take(reply);
-    rank->seat = seat;
     rank->state = RANK_OPENING;
     rank->total = spec->total;
     if (!spec->id) /* another process: it counts anew */
         rank->told_ms = 0;
-    rank->stream_result = 0;
-    rank->n_pending = job->n_outputs + 1; /* one is held until every stream began */
     job->n_connected++;
     job->n_changing++;
     open_streams(rank);
-    on_open(rank, 0, NULL);
     return 0;
 }

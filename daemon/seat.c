@@ -13,16 +13,23 @@
 
 #define BLOCKED_MAX_MS ((int64_t)1 << 40) /* 34 years: sums stay far from their end */
 
+static struct rank *
+rank_at(const struct seat *seat)
+{
+    struct rank *rank = seat->job ? &seat->job->ranks[seat->rank] : NULL;
+
+    return rank && rank->seat == seat ? rank : NULL;
+}
+
 int
 seat_rank(const struct seat *seat, struct rank **ret_rank, struct lighter_error *err)
 {
-    struct rank *rank;
+    struct rank *rank = rank_at(seat);
 
     if (!seat->job)
         return lighter_fail(err, LIGHTER_E_STATE,
                             "the job of handle %" PRId64 " is over", seat->handle);
-    rank = &seat->job->ranks[seat->rank];
-    if (rank->seat != seat || rank->state != RANK_OPEN)
+    if (!rank || rank->state != RANK_OPEN)
         return lighter_fail(err, LIGHTER_E_STATE, "rank %u of job '%s' is not open",
                             seat->rank, seat->job->name);
     *ret_rank = rank;
@@ -32,12 +39,12 @@ seat_rank(const struct seat *seat, struct rank **ret_rank, struct lighter_error 
 int
 seat_told(struct seat *seat, const msgpack_object *params, struct lighter_error *err)
 {
-    struct rank *rank = seat->job ? &seat->job->ranks[seat->rank] : NULL;
+    struct rank *rank = rank_at(seat);
     int64_t blocked_ms;
     int r = params_int(params, "blocked_ms", 0, BLOCKED_MAX_MS, &blocked_ms, err);
     uint64_t more_ms;
 
-    if (r != 0 || !rank || rank->seat != seat)
+    if (r != 0 || !rank)
         return r < 0 ? r : 0;
     if ((uint64_t)blocked_ms <= rank->told_ms)
         return 0;
@@ -68,6 +75,19 @@ next_seq(struct rank *rank, const msgpack_object *params, struct lighter_error *
     return 0;
 }
 
+/* Takes the batch. */
+static void
+share_out(struct rank *rank, struct batch *batch)
+{
+    for (uint32_t i = 0; i < rank->job->n_outputs; i++) {
+        struct lighter_error why = LIGHTER_ERROR_INIT;
+        int r = stream_push(&rank->streams[i], batch, &why); /* takes a share */
+
+        if (r < 0)
+            batch_done(batch, r, &why, rank->job->outputs[i].writer.type->name);
+    }
+}
+
 int
 seat_write(struct seat *seat, struct message *message, struct memory *memory,
            struct reply *reply, struct lighter_error *err)
@@ -89,33 +109,31 @@ seat_write(struct seat *seat, struct message *message, struct memory *memory,
                   err); /* takes message */
     if (r < 0)
         return r;
-    for (uint32_t i = 0; i < rank->job->n_outputs; i++) {
-        struct lighter_error why = LIGHTER_ERROR_INIT;
-
-        r = stream_push(&rank->streams[i], batch, &why); /* takes a share */
-        if (r < 0)
-            batch_done(batch, r, &why, rank->job->outputs[i].writer.type->name);
-    }
+    share_out(rank, batch);
     return 0;
 }
 
 /* ---- the end, for this rank ---- */
 
-static bool
-is_attached(const struct seat *seat)
+/* The rank that sits there: an open one, or one that has ended and is attached. */
+static int
+find_rank(const struct seat *seat, struct rank **ret_rank, struct lighter_error *err)
 {
-    const struct rank *rank = seat->job ? &seat->job->ranks[seat->rank] : NULL;
+    struct rank *rank = rank_at(seat);
 
-    return rank && rank->seat == seat && rank->attached;
+    if (!rank || !rank->attached)
+        return seat_rank(seat, ret_rank, err);
+    *ret_rank = rank;
+    return 0;
 }
 
 int
 seat_flush(struct seat *seat, struct reply *reply, struct lighter_error *err)
 {
     struct rank *rank;
-    int r = is_attached(seat) ? 0 : seat_rank(seat, &rank, err);
+    int r = find_rank(seat, &rank, err);
 
-    return r < 0 ? r : job_flush(seat->job, reply, err);
+    return r < 0 ? r : job_flush(rank->job, reply, err);
 }
 
 /* job_settle() is to follow. */
@@ -126,60 +144,55 @@ rank_let_go(struct rank *rank)
     rank->job->n_connected--;
 }
 
-static int
-end_again(struct rank *rank, bool wait, struct reply *reply)
+static void
+end_again(struct rank *rank)
 {
-    rank->wait = wait;
-    rank->reply = reply_take(reply);
     rank_let_go(rank);
     rank_answer_ended(rank);
     job_settle(rank->job);
-    return 0;
 }
 
 int
 seat_end(struct seat *seat, bool wait, struct reply *reply, struct lighter_error *err)
 {
     struct rank *rank;
-    int r;
+    int r = find_rank(seat, &rank, err);
 
-    if (is_attached(seat))
-        return end_again(&seat->job->ranks[seat->rank], wait, reply);
-    r = seat_rank(seat, &rank, err);
     if (r < 0)
         return r;
     rank->wait = wait;
     rank->reply = reply_take(reply);
-    rank_close(rank, RANK_ENDED);
+    if (rank->attached)
+        end_again(rank);
+    else
+        rank_close(rank, RANK_ENDED);
     return 0;
 }
 
-static int
-abort_again(struct rank *rank, struct reply *reply)
+static void
+abort_again(struct rank *rank)
 {
-    rank->reply = reply_take(reply);
     rank_let_go(rank);
     rank_answer_lost(rank); /* nothing has failed: it had ended */
     job_settle(rank->job);
-    return 0;
 }
 
 int
 seat_abort(struct seat *seat, const char *reason, struct reply *reply,
            struct lighter_error *err)
 {
-    bool again = is_attached(seat);
-    struct rank *rank = again ? &seat->job->ranks[seat->rank] : NULL;
-    int r = again ? 0 : seat_rank(seat, &rank, err);
+    struct rank *rank;
+    int r = find_rank(seat, &rank, err);
 
     if (r < 0)
         return r;
     job_doom(rank->job, JOB_ABORTED, "rank %u aborted%s%s", rank->number,
              *reason ? ": " : "", reason);
-    if (again)
-        return abort_again(rank, reply);
     rank->reply = reply_take(reply);
-    rank_close(rank, RANK_LOST);
+    if (rank->attached)
+        abort_again(rank);
+    else
+        rank_close(rank, RANK_LOST);
     return 0;
 }
 

@@ -24,13 +24,27 @@ pack_limit(struct message_out *out, const char *key, int64_t limit)
     msgpack_pack_nil(&out->packer);
 }
 
+static void
+answer_step(struct reply *reply, const struct policies *policies,
+            const uint8_t *actions, int64_t until_step, int64_t until_epoch)
+{
+    struct message_out out;
+
+    reply_begin(reply, &out);
+    msgpack_pack_map(&out.packer, 3);
+    pack_key(&out.packer, "actions");
+    msgpack_pack_bin_with_body(&out.packer, actions, policies->parameters.count);
+    pack_limit(&out, "until_step", until_step);
+    pack_limit(&out, "until_epoch", until_epoch);
+    reply_send(reply, &out);
+}
+
 int
 seat_step(struct seat *seat, const struct lighter_step *step, struct reply *reply,
           struct lighter_error *err)
 {
     int64_t until_step, until_epoch;
     const uint8_t *actions;
-    struct message_out out;
     struct rank *rank;
     struct job *job;
     int r = seat_rank(seat, &rank, err);
@@ -45,13 +59,7 @@ seat_step(struct seat *seat, const struct lighter_step *step, struct reply *repl
                         &actions, &until_step, &until_epoch, err);
     if (r < 0)
         return r;
-    reply_begin(reply, &out);
-    msgpack_pack_map(&out.packer, 3);
-    pack_key(&out.packer, "actions");
-    msgpack_pack_bin_with_body(&out.packer, actions, job->policies.parameters.count);
-    pack_limit(&out, "until_step", until_step);
-    pack_limit(&out, "until_epoch", until_epoch);
-    reply_send(reply, &out);
+    answer_step(reply, &job->policies, actions, until_step, until_epoch);
     return 0;
 }
 
