@@ -13,12 +13,19 @@
 
 #define BLOCKED_MAX_MS ((int64_t)1 << 40) /* 34 years: sums stay far from their end */
 
+/* NULL: nobody sits there. So it is while the open waits, and the job may have been
+ * released then, or have fewer ranks than this one thinks.
+ */
 static struct rank *
 rank_at(const struct seat *seat)
 {
-    struct rank *rank = seat->job ? &seat->job->ranks[seat->rank] : NULL;
+    const struct job *job = seat->job;
+    struct rank *rank;
 
-    return rank && rank->seat == seat ? rank : NULL;
+    if (!job || !job->ranks || seat->rank >= job->world_size)
+        return NULL;
+    rank = &job->ranks[seat->rank];
+    return rank->seat == seat ? rank : NULL;
 }
 
 int
