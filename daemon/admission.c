@@ -236,7 +236,7 @@ begin(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
         return jobs_create(jobs, spec, ret_job, err);
     *ret_job = past;
     past->tries_again = spec->resume && !spec->id;
-    return jobs_revive(jobs, past, false, err);
+    return job_revive(past, false, err);
 }
 
 /* This epoch will never end. */
@@ -317,7 +317,7 @@ refuse_parked(const struct job *job, struct parked_open *parked)
  * came to resume a job that only had to be published hears that it could not be.
  */
 void
-parked_admit_all(struct jobs *jobs, struct job *job)
+parked_admit_all(struct job *job)
 {
     STAILQ_HEAD(, parked_open) waiting = STAILQ_HEAD_INITIALIZER(waiting);
     struct parked_open *parked;
@@ -328,12 +328,12 @@ parked_admit_all(struct jobs *jobs, struct job *job)
         if (job->state == JOB_FAILED && job_is_whole(job) && parked->spec.resume)
             refuse_parked(job, parked);
         else
-            admit_parked(jobs, parked);
+            admit_parked(job->jobs, parked);
     }
 }
 
 void
-parked_admit_resuming(struct jobs *jobs, struct job *job)
+parked_admit_resuming(struct job *job)
 {
     STAILQ_HEAD(, parked_open) waiting = STAILQ_HEAD_INITIALIZER(waiting);
     struct parked_open *parked;
@@ -342,7 +342,7 @@ parked_admit_resuming(struct jobs *jobs, struct job *job)
     while ((parked = STAILQ_FIRST(&waiting))) {
         STAILQ_REMOVE_HEAD(&waiting, link);
         if (parked->spec.resume)
-            admit_parked(jobs, parked);
+            admit_parked(job->jobs, parked);
         else
             STAILQ_INSERT_TAIL(&job->parked, parked, link);
     }

@@ -228,7 +228,7 @@ int seat_step(struct seat *seat, const struct lighter_step *step, struct reply *
 /* Publish what is committed of an unfinished job, or remove it. `stage` may be NULL
  * where the name is enough. Takes the reply, on success: the answer comes when it is
  * done. Return: 0; -EBUSY: there is no such job, or ranks are connected to it; else
- * what jobs_revive() gives.
+ * what job_revive() gives.
  */
 int jobs_finalize(struct jobs *jobs, const char *name, const char *stage,
                   struct reply *reply, struct lighter_error *err);

@@ -1,57 +1,67 @@
-/* job_internal.h - between job.c (the ranks of one job), jobs.c (the table of jobs),
- * admission.c and unfinished.c.
+/* job_internal.h - what the files of the room "job" have of one another: one section
+ * for each. What other rooms may call is in job.h.
+ *
+ * Loop thread, where nothing else is said.
  */
 #ifndef DAEMON_JOB_INTERNAL_H
 #define DAEMON_JOB_INTERNAL_H
 
 #include "daemon/job.h"
 
-/* ---- job.c ---- */
-
-/* From now on the job cannot be published, unless its lost ranks come back. Only the
- * first reason is kept.
- */
-__attribute__((format(printf, 3, 4))) void
-job_doom(struct job *job, enum job_state state, const char *format, ...);
-
-/* Takes the reply, on success: answered when the streams are open.
- * Return: 0; -EBUSY where batches are missing that the client was told of; -ENOMEM.
- */
-int rank_open(struct rank *rank, const struct job_spec *spec, struct seat *seat,
-              struct reply *reply, struct lighter_error *err);
-void rank_free_streams(struct rank *rank);
-void rank_forget_past(struct rank *rank);
-
-/* `rank`: NULL: the job is over and was published, or was the one after that. */
-void job_answer_open(const struct job *job, const struct rank *rank, int64_t handle,
-                     struct reply *reply);
-
-/* Ranks that have ended and wait get this answer, and their seats are detached. */
-void job_answer_waiting(struct job *job, const struct lighter_error *error);
-void job_answer_published(struct job *job);
-
-/* Open ranks shall ask at their next step. */
-void job_tell_ranks(struct job *job);
-
 /* ---- jobs.c ---- */
 
-/* What its outputs have, from what its ranks have done before. */
-void job_count_outputs(struct job *job);
+/* The table takes a job that is in no list, among the live ones, or, where it is over
+ * and released, the past ones: of those that are finished the oldest is forgotten when
+ * there are too many.
+ */
+void jobs_add_live(struct job *job);
+void jobs_add_past(struct job *job);
 
-/* Something changed: is the job complete, or over? It may be freed afterwards. */
-void job_settle(struct job *job);
+/* ... and gives it back: the caller owns it, or adds it to the other list. */
+void jobs_take_live(struct job *job);
+void jobs_take_past(struct job *job);
 
-/* `stage`: NULL: any. */
-bool job_is_called(const struct job *job, const char *name, const char *stage);
+/* One was taken from the live ones, and all that follows is done: was it the last? */
+void jobs_check_idle(struct jobs *jobs);
 
+/* The newest live one; one whose journal is just being removed. `stage`: NULL: any. */
 struct job *jobs_find_live(struct jobs *jobs, const char *name, const char *stage);
-
 struct job *jobs_find_forgotten(struct jobs *jobs, const char *name, const char *stage);
 
 /* The past one that the journal of that name is about: there is one at most. */
 struct job *jobs_find_past(struct jobs *jobs, const char *name, const char *stage);
+
+/* The one with this id, where it was published; or the one that came after it. */
 const struct job *jobs_find_published(const struct jobs *jobs, const char *name,
                                       const char *stage, uint64_t id);
+
+/* ---- job.c ---- */
+
+/* In no list yet. What the spec has moves to it. NULL: -ENOMEM. */
+struct job *job_new(struct jobs *jobs, struct job_spec *spec,
+                    struct lighter_error *err);
+
+/* What only a live job needs. Its ranks, anew: Return: 0; -ENOMEM. */
+void job_release(struct job *job);
+int job_make_ranks(struct job *job, struct lighter_error *err);
+
+void job_free(struct job *job); /* in no list */
+
+/* `run` on a worker, then `after` on the loop, with the job as work->data. One at a
+ * time: the job has one work.
+ */
+void job_submit(struct job *job, uv_work_cb run, uv_after_work_cb after);
+
+/* `stage`: NULL: any. */
+bool job_is_called(const struct job *job, const char *name, const char *stage);
+
+/* Has every rank ended, so that nothing more comes? Also on the job's worker. */
+bool job_is_whole(const struct job *job);
+
+/* What its outputs have, from what its ranks have done before. */
+void job_count_outputs(struct job *job);
+
+/* ---- job_begin.c ---- */
 
 /* Begin a job of this spec's writers and policies, which move to it.
  * Return: 0; -EDQUOT, -EBUSY, -EINVAL; -ENOMEM.
@@ -62,29 +72,71 @@ int jobs_create(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
 /* A past job that has a journal goes on, or only to its end.
  * Return: 0; -EDQUOT, -EBUSY; -ENOMEM.
  */
-int jobs_revive(struct jobs *jobs, struct job *job, bool finalizing,
-                struct lighter_error *err);
+int job_revive(struct job *job, bool finalizing, struct lighter_error *err);
 
-/* In no list yet. What the spec has moves to it. NULL: -ENOMEM. */
-struct job *job_new(struct jobs *jobs, struct job_spec *spec,
-                    struct lighter_error *err);
-void job_release(struct job *job); /* what only a live job needs */
-void job_free(struct job *job);
+/* ---- job_over.c ---- */
 
-/* It is over now, and released. Of those that are finished the oldest is forgotten. */
-void jobs_remember(struct jobs *jobs, struct job *job);
+/* From now on the job cannot be published, unless its lost ranks come back. Only the
+ * first reason is kept.
+ */
+__attribute__((format(printf, 3, 4))) void
+job_doom(struct job *job, enum job_state state, const char *format, ...);
+
+/* Something changed: is the job complete, or over? It may be freed afterwards. */
+void job_settle(struct job *job);
+
+/* No rank is connected any more: publish, where it is not doomed, and then it is over.
+ */
+void job_finish(struct job *job);
+
+/* It is over in this state, and nothing of it is on a worker: who waits is answered,
+ * and it is among the past ones.
+ */
+void job_over(struct job *job, enum job_state state);
 
 /* Remove all that an unfinished job has left; one that is open has no rank connected.
  * Its requester is answered.
  */
 void job_discard(struct job *job);
 
-/* Has every rank ended, so that nothing more comes? */
-bool job_is_whole(const struct job *job);
+/* ---- rank_streams.c ---- */
 
-/* No rank is connected any more: publish, where it is not doomed, and then it is over.
+/* Takes the reply, on success: answered when the streams are open.
+ * Return: 0; -EBUSY where batches are missing that the client was told of; -ENOMEM.
  */
-void job_finish(struct job *job);
+int rank_open(struct rank *rank, const struct job_spec *spec, struct seat *seat,
+              struct reply *reply, struct lighter_error *err);
+
+/* An open rank has no more batches, and is `after` when those in hand are written: then
+ * the reply that it is owed is answered.
+ */
+void rank_close(struct rank *rank, enum rank_state after);
+
+void rank_free_streams(struct rank *rank);
+void rank_forget_past(struct rank *rank); /* also on the job's worker */
+
+/* ---- job_answers.c ---- */
+
+/* `rank`: NULL: the job is over and was published, or was the one after that. */
+void job_answer_open(const struct job *job, const struct rank *rank, int64_t handle,
+                     struct reply *reply);
+
+/* The last word to one rank, where it is owed one: its seat is detached. That it has
+ * ended: now, or when the job is over; that it is lost, which it has asked for.
+ */
+void rank_answer_error(struct rank *rank, const struct lighter_error *error);
+void rank_answer_ended(struct rank *rank);
+void rank_answer_lost(struct rank *rank);
+
+/* Likewise to ranks that have ended and wait, or to all. */
+void job_answer_waiting(struct job *job, const struct lighter_error *error);
+void job_answer_published(struct job *job);
+
+/* ---- seat.c ---- */
+
+/* *ret_rank: the open rank that sits there. Return: 0; -EBUSY. */
+int seat_rank(const struct seat *seat, struct rank **ret_rank,
+              struct lighter_error *err);
 
 /* ---- watch.c ---- */
 
@@ -99,8 +151,8 @@ bool jobs_unpark(struct job *job, const struct seat *seat);
 /* Opens that are parked with the job are looked at again, all or those that resume it;
  * answered with its error; or forgotten.
  */
-void parked_admit_all(struct jobs *jobs, struct job *job);
-void parked_admit_resuming(struct jobs *jobs, struct job *job);
+void parked_admit_all(struct job *job);
+void parked_admit_resuming(struct job *job);
 void parked_refuse_all(struct job *job);
 void parked_drop_all(struct job *job);
 

@@ -5,7 +5,8 @@ liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/backgroun
 	daemon/control.h daemon/crash.c daemon/crash.h daemon/daemon.c daemon/daemon.h \
 	daemon/durable.c daemon/durable.h daemon/files.c daemon/files.h \
 	daemon/histogram.c daemon/histogram.h daemon/job.c daemon/job.h \
-	daemon/job_internal.h daemon/jobs.c daemon/journal.c daemon/journal.h \
+	daemon/job_answers.c daemon/job_begin.c daemon/job_internal.h \
+	daemon/job_over.c daemon/jobs.c daemon/journal.c daemon/journal.h \
 	daemon/jsonline.c daemon/jsonline.h daemon/listener.c daemon/listener.h \
 	daemon/memory.c daemon/memory.h daemon/metrics.c daemon/metrics.h \
 	daemon/metrics_address.c daemon/metrics_address.h daemon/metrics_http.h \
@@ -13,18 +14,20 @@ liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/backgroun
 	daemon/output.c daemon/output.h daemon/pace.c daemon/pace.h daemon/path.c \
 	daemon/path.h daemon/peer.c daemon/peer.h daemon/pipeline.c daemon/pipeline.h \
 	daemon/policy.c daemon/policy.h daemon/publish.c daemon/publish.h \
-	daemon/quota.h daemon/rank.c daemon/receive.c daemon/receive.h \
+	daemon/quota.h daemon/rank.c daemon/rank_streams.c daemon/receive.c \
+	daemon/receive.h \
 	daemon/recovery.c daemon/recovery.h daemon/registry.c daemon/registry.h \
 	daemon/replay.c daemon/replay.h daemon/report.c daemon/report.h \
 	daemon/report_plugins.c daemon/report_tail.c \
-	daemon/resolve.c daemon/service.c daemon/service.h daemon/session.c \
+	daemon/resolve.c daemon/seat.c daemon/service.c daemon/service.h daemon/session.c \
 	daemon/session.h daemon/settings.c daemon/settings.h daemon/settings_argv.c \
 	daemon/settings_file.c daemon/settings_show.c daemon/settings_show.h \
 	daemon/settings_table.h daemon/sink.c daemon/sink.h daemon/spec.c \
 	daemon/spec.h daemon/state.c daemon/state.h daemon/storage.c daemon/storage.h \
 	daemon/stream.c daemon/stream.h daemon/table.c daemon/table.h daemon/turns.c \
-	daemon/turns.h daemon/unfinished.c daemon/visitors.c daemon/visitors.h \
-	daemon/watch.c daemon/worker.c daemon/worker.h daemon/writer.c daemon/writer.h
+	daemon/training.c daemon/turns.h daemon/unfinished.c daemon/visitors.c \
+	daemon/visitors.h daemon/watch.c daemon/worker.c daemon/worker.h daemon/writer.c \
+	daemon/writer.h
 if HAVE_MICROHTTPD
 liblighterd_la_SOURCES += daemon/metrics_http.c
 else

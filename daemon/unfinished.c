@@ -49,7 +49,7 @@ go_on_alone(struct job *job)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
 
-    if (jobs_revive(job->jobs, job, true, &err) < 0)
+    if (job_revive(job, true, &err) < 0)
         log_error("not published job=%s stage=%s reason=\"%s\"", job->name, job->stage,
                   err.message);
 }
@@ -74,7 +74,7 @@ load(void *data, const char *name, struct lighter_error *err)
                      job->name);
     job_count_outputs(job);
     job_release(job);
-    jobs_remember(loading->jobs, job);
+    jobs_add_past(job);
     if (!job->is_published && is_ready)
         go_on_alone(job);
     return 0;
@@ -134,7 +134,7 @@ jobs_finalize(struct jobs *jobs, const char *name, const char *stage,
         job->finalizing = true;
         job_finish(job);
     } else {
-        r = jobs_revive(jobs, job, true, err);
+        r = job_revive(job, true, err);
     }
     if (r == 0)
         job->requester = reply_take(reply);

@@ -1,4 +1,5 @@
-/* test_jobs.c - daemon/jobs.c, job.c, stream.c, worker.c, publish.c: the life of a job.
+/* test_jobs.c - daemon/jobs.c, job*.c, rank_streams.c, seat.c, stream.c, worker.c,
+ * publish.c: the life of a job.
  */
 #include "tests/unit/job_clients.h"
 

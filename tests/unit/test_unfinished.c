@@ -374,6 +374,56 @@ START_TEST(who_resumes_while_the_run_before_still_goes_waits_for_its_end)
 }
 END_TEST
 
+/* Its requests come behind the open, before that is answered: the client has chosen the
+ * handle. The job has no ranks then, or fewer than this one thinks.
+ */
+static void
+expect_no_rank(struct client *client, struct seat *seat)
+{
+    struct reply reply = reply_new(client->peer, ++last_id);
+
+    ck_assert_int_eq(try_write(client, seat, 1, "{'x': [2]}"), -EBUSY);
+    ck_assert_ptr_nonnull(strstr(err.message, "of job 'job' is not open"));
+    ck_assert_int_eq(seat_flush(seat, &reply, &err), -EBUSY);
+    ck_assert_int_eq(seat_end(seat, true, &reply, &err), -EBUSY);
+    ck_assert_int_eq(seat_abort(seat, "", &reply, &err), -EBUSY);
+    reply_done(&reply);
+}
+
+START_TEST(who_waits_for_a_job_that_is_discarded_has_no_rank_yet)
+{
+    struct reply nobody = {0};
+
+    open_job(ANN, &seats[0], 0, 2, CSV);
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    daemon_starts_again();
+    ck_assert_int_eq(jobs_discard(&jobs, "job", NULL, &nobody, &err), 0);
+    begin_open(BOB, &seats[1], 1, 2, CSV);
+    expect_no_rank(BOB, &seats[1]);
+    settle();
+    write_batch(BOB, &seats[1], 1, "{'x': [2]}");
+    expect_file("p.tmp_rank1.csv", "x\r\n2\r\n");
+}
+END_TEST
+
+START_TEST(who_waits_and_is_of_a_larger_world_has_no_rank_yet)
+{
+    uint32_t larger;
+
+    open_job(ANN, &seats[0], 0, 1, CSV);
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    daemon_starts_again();
+    begin_with(", 'resume': true", ANN, &seats[0], 0, 1, CSV);
+    larger = begin_open(BOB, &seats[1], 65535, 65536, CSV);
+    expect_no_rank(BOB, &seats[1]);
+    settle();
+    expect_error(BOB, larger, "bad_params",
+                 "has world_size 1; rank 65535 brings 65536");
+    end_rank(ANN, &seats[0]);
+    expect_file("p.csv", "x\r\n1\r\n");
+}
+END_TEST
+
 START_TEST(who_comes_to_resume_a_job_that_nobody_waited_for_begins_one)
 {
     begin_open(ANN, &seats[0], 0, 1, CSV);
@@ -654,6 +704,8 @@ main(void)
                    a_job_that_waits_for_ranks_that_do_not_come_can_be_discarded);
     tcase_add_test(people,
                    who_resumes_while_the_run_before_still_goes_waits_for_its_end);
+    tcase_add_test(people, who_waits_for_a_job_that_is_discarded_has_no_rank_yet);
+    tcase_add_test(people, who_waits_and_is_of_a_larger_world_has_no_rank_yet);
     tcase_add_test(people, who_comes_to_resume_a_job_that_nobody_waited_for_begins_one);
     tcase_add_test(people, finalize_that_fails_leaves_the_job_to_be_resumed);
     tcase_add_test(people, rows_that_are_aside_are_not_overwritten_by_another_job);

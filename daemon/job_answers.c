@@ -1,0 +1,144 @@
+/* job_answers.c - what the ranks of a job are told: that it is open, what became of it,
+ * or why nothing will.
+ *
+ * In: the reply that a rank is owed, and its job. Out: the answer; with its last one a
+ * rank loses its seat. Loop thread.
+ */
+#include "daemon/job_internal.h"
+#include "daemon/pipeline.h"
+
+#include <linux/limits.h>
+
+/* ---- it is open ---- */
+
+/* Two keys. */
+static void
+pack_end_fields(struct message_out *out, const struct job *job, bool published)
+{
+    bool is_this_one = job->state == JOB_PUBLISHED;
+
+    pack_key_bool(&out->packer, "published", published);
+    pack_key(&out->packer, "paths");
+    msgpack_pack_array(&out->packer, is_this_one ? job->n_outputs : 0);
+    for (uint32_t i = 0; is_this_one && i < job->n_outputs; i++)
+        pack_text(&out->packer, job->outputs[i].writer.target);
+}
+
+static void
+pack_warnings(struct message_out *out, const struct job *job)
+{
+    uint32_t n = job->warning != NULL;
+    char text[PATH_MAX + 128];
+
+    for (uint32_t i = 0; i < job->n_outputs; i++)
+        n += job->outputs[i].exists;
+    pack_key(&out->packer, "warnings");
+    msgpack_pack_array(&out->packer, n);
+    if (job->warning)
+        pack_text(&out->packer, job->warning);
+    for (uint32_t i = 0; i < job->n_outputs; i++) {
+        if (!job->outputs[i].exists)
+            continue;
+        snprintf(text, sizeof text,
+                 "%s already exists, existing predictions will be overwritten.",
+                 job->outputs[i].writer.target);
+        pack_text(&out->packer, text);
+    }
+}
+
+void
+job_answer_open(const struct job *job, const struct rank *rank, int64_t handle,
+                struct reply *reply)
+{
+    struct message asked;
+    const msgpack_object *writers = pipelines_recall(&job->request, &asked);
+    struct message_out out;
+
+    reply_begin(reply, &out);
+    msgpack_pack_map(&out.packer, writers ? 9 : 8);
+    pack_key_int(&out.packer, "handle", handle);
+    pack_key_uint(&out.packer, "id", job->id);
+    pack_key_uint(&out.packer, "seq", rank ? rank_committed(rank) : 0);
+    pack_key_uint(&out.packer, "samples", rank ? rank_samples(rank) : 0);
+    pack_key_bool(&out.packer, "ended", !rank || rank->state == RANK_ENDED);
+    pack_end_fields(&out, job, !rank);
+    pack_warnings(&out, job);
+    if (writers) {
+        pack_key(&out.packer, "writers");
+        msgpack_pack_object(&out.packer, *writers);
+    }
+    message_done(&asked);
+    reply_send(reply, &out);
+}
+
+/* ---- the last word ---- */
+
+static void
+detach(struct rank *rank)
+{
+    if (rank->seat)
+        rank->seat->job = NULL;
+    rank->seat = NULL;
+}
+
+void
+rank_answer_error(struct rank *rank, const struct lighter_error *error)
+{
+    reply_error(&rank->reply, error, NULL);
+    detach(rank);
+}
+
+static void
+answer_end(struct rank *rank)
+{
+    struct message_out out;
+
+    if (reply_owed(&rank->reply)) {
+        reply_begin(&rank->reply, &out);
+        msgpack_pack_map(&out.packer, 2);
+        pack_end_fields(&out, rank->job, rank->job->state == JOB_PUBLISHED);
+        reply_send(&rank->reply, &out);
+    }
+    detach(rank);
+}
+
+void
+rank_answer_ended(struct rank *rank)
+{
+    struct job *job = rank->job;
+
+    if (job->doom != JOB_OPEN)
+        rank_answer_error(rank, &job->error);
+    else if (!rank->wait)
+        answer_end(rank);
+}
+
+void
+rank_answer_lost(struct rank *rank)
+{
+    if (rank->stream_result < 0) {
+        rank_answer_error(rank, &rank->stream_error);
+        return;
+    }
+    reply_empty(&rank->reply);
+    detach(rank);
+}
+
+void
+job_answer_published(struct job *job)
+{
+    for (uint32_t i = 0; i < job->world_size; i++)
+        answer_end(&job->ranks[i]);
+}
+
+void
+job_answer_waiting(struct job *job, const struct lighter_error *error)
+{
+    for (uint32_t i = 0; i < job->world_size; i++) {
+        struct rank *rank = &job->ranks[i];
+
+        /* who is attached has not asked yet */
+        if (rank->state == RANK_ENDED && !rank->attached)
+            rank_answer_error(rank, error);
+    }
+}
