@@ -132,8 +132,8 @@ must_go_back(const struct rank *rank, const struct job_spec *spec)
 static bool
 is_emptying(const struct job *job)
 {
-    for (uint32_t i = 0; i < job->world_size; i++)
-        if (job->ranks[i].state == RANK_OPENING || job->ranks[i].state == RANK_OPEN)
+    for (uint32_t i = 0; i < job->n_ranks; i++)
+        if (job->ranks[i]->state == RANK_OPENING || job->ranks[i]->state == RANK_OPEN)
             return false;
     return job->doom != JOB_OPEN;
 }
@@ -156,7 +156,7 @@ admit(const struct job *job, const struct job_spec *spec, const struct peer *pee
                             job->name);
     if (spec->resume && !spec->id && is_emptying(job))
         return ADMIT_LATER;
-    rank = spec->rank < job->world_size ? &job->ranks[spec->rank] : NULL;
+    rank = job_rank(job, spec->rank);
     if (rank && (rank->state == RANK_ENDED || rank->state == RANK_CLOSING))
         return admit_again(job, rank, spec, peer);
     if (rank && must_go_back(rank, spec))
@@ -166,7 +166,7 @@ admit(const struct job *job, const struct job_spec *spec, const struct peer *pee
     r = check_same(job, spec, err);
     if (r < 0)
         return r;
-    if (rank->state == RANK_OPENING || rank->state == RANK_OPEN)
+    if (rank && (rank->state == RANK_OPENING || rank->state == RANK_OPEN))
         return lighter_fail(err, LIGHTER_E_STATE,
                             "rank %u of job '%s' is taken by %s (pid %" PRId64 ")",
                             spec->rank, job->name, rank->peer->client, rank->peer->pid);
@@ -252,6 +252,7 @@ take_seat(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
           struct reply *reply, struct lighter_error *err)
 {
     struct job *job = jobs_find_live(jobs, spec->name, spec->stage);
+    struct rank *rank;
     int r;
 
     if (!job)
@@ -269,7 +270,9 @@ take_seat(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
     if (r != ADMIT_NOW)
         return park(job, spec, seat, reply, err);
     seat->job = job;
-    r = rank_open(&job->ranks[spec->rank], spec, seat, reply, err);
+    r = job_add_rank(job, spec->rank, &rank, err);
+    if (r == 0)
+        r = rank_open(rank, spec, seat, reply, err);
     if (r < 0)
         seat->job = NULL;
     return r;

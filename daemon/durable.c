@@ -166,8 +166,8 @@ after_sync(uv_work_t *work, int status)
 
     (void)status;
     job->sync = NULL;
-    for (uint32_t i = 0; sync->result == 0 && i < job->world_size; i++)
-        job->ranks[i].durable = job->ranks[i].syncing;
+    for (uint32_t i = 0; sync->result == 0 && i < job->n_ranks; i++)
+        job->ranks[i]->durable = job->ranks[i]->syncing;
     settle_flushes(sync);
     sync_free(sync);
     if (job->state == JOB_PUBLISHING && !job->sync)
@@ -200,7 +200,7 @@ static int
 collect(struct job_sync *sync)
 {
     struct job *job = sync->job;
-    size_t most = (size_t)job->world_size * job->n_outputs + 1;
+    size_t most = (size_t)job->n_ranks * job->n_outputs + 1;
     int r = 0;
 
     sync->shards = calloc(most, sizeof *sync->shards);
@@ -212,9 +212,9 @@ collect(struct job_sync *sync)
         if (job->outputs[i].files.staging_fd >= 0)
             r = duplicate(sync->stagings, &sync->n_stagings,
                           job->outputs[i].files.staging_fd);
-    for (uint32_t i = 0; i < job->world_size; i++)
+    for (uint32_t i = 0; i < job->n_ranks; i++)
         for (uint32_t j = 0; j < job->n_outputs && r == 0; j++)
-            r = collect_shard(sync, &job->ranks[i], j);
+            r = collect_shard(sync, job->ranks[i], j);
     return r;
 }
 
@@ -222,8 +222,8 @@ collect(struct job_sync *sync)
 static bool
 is_opening(const struct job *job)
 {
-    for (uint32_t i = 0; i < job->world_size; i++)
-        if (job->ranks[i].state == RANK_OPENING)
+    for (uint32_t i = 0; i < job->n_ranks; i++)
+        if (job->ranks[i]->state == RANK_OPENING)
             return true;
     return false;
 }
@@ -246,8 +246,8 @@ job_sync(struct job *job)
         return;
     }
     STAILQ_CONCAT(&sync->flushes, &job->flushes);
-    for (uint32_t i = 0; i < job->world_size; i++)
-        job->ranks[i].syncing = rank_committed(&job->ranks[i]);
+    for (uint32_t i = 0; i < job->n_ranks; i++)
+        job->ranks[i]->syncing = rank_committed(job->ranks[i]);
     job->sync = sync;
     job->synced_at = uv_now(job->jobs->loop);
     job->synced_bytes = job->n_bytes;

@@ -10,12 +10,9 @@
 int
 job_make_ranks(struct job *job, struct lighter_error *err)
 {
-    job->ranks = calloc(job->world_size, sizeof *job->ranks);
-    if (!job->ranks)
-        return fail_nomem(err);
-    for (uint32_t i = 0; i < job->world_size; i++)
-        job->ranks[i] = (struct rank){.job = job, .number = i};
-    return 0;
+    job->ranks = calloc(1, sizeof *job->ranks);
+    job->ranks_room = 1;
+    return job->ranks ? 0 : fail_nomem(err);
 }
 
 static void
@@ -66,17 +63,24 @@ job_new(struct jobs *jobs, struct job_spec *spec, struct lighter_error *err)
     return job;
 }
 
+static void
+rank_free(struct rank *rank)
+{
+    rank_free_streams(rank);
+    rank_forget_past(rank);
+    peer_unref(rank->peer);
+    reply_done(&rank->reply);
+    free(rank);
+}
+
 void
 job_release(struct job *job)
 {
-    for (uint32_t i = 0; job->ranks && i < job->world_size; i++) {
-        rank_free_streams(&job->ranks[i]);
-        rank_forget_past(&job->ranks[i]);
-        job->ranks[i].peer = peer_unref(job->ranks[i].peer);
-        reply_done(&job->ranks[i].reply);
-    }
+    for (uint32_t i = 0; i < job->n_ranks; i++)
+        rank_free(job->ranks[i]);
     free(job->ranks);
     job->ranks = NULL;
+    job->n_ranks = job->ranks_room = 0;
     for (uint32_t i = 0; i < job->n_outputs; i++) {
         table_done(&job->outputs[i].table);
         files_done(&job->outputs[i].files);
@@ -154,10 +158,10 @@ job_waits(const struct job *job)
 {
     if (job->state != JOB_OPEN)
         return NULL;
-    for (uint32_t i = 0; i < job->world_size; i++)
-        for (uint32_t j = 0; job->ranks[i].streams && j < job->n_outputs; j++)
-            if (job->ranks[i].streams[j].full)
-                return job->ranks[i].streams[j].parts[0].error.message;
+    for (uint32_t i = 0; i < job->n_ranks; i++)
+        for (uint32_t j = 0; job->ranks[i]->streams && j < job->n_outputs; j++)
+            if (job->ranks[i]->streams[j].full)
+                return job->ranks[i]->streams[j].parts[0].error.message;
     return NULL;
 }
 
@@ -168,8 +172,8 @@ job_count_outputs(struct job *job)
         struct job_output *output = &job->outputs[i];
 
         output->n_samples = output->n_bytes = output->n_refused = 0;
-        for (uint32_t j = 0; j < job->world_size; j++) {
-            const struct stream_past *past = job->ranks[j].past;
+        for (uint32_t j = 0; j < job->n_ranks; j++) {
+            const struct stream_past *past = job->ranks[j]->past;
 
             output->n_samples += past ? past[i].n_samples : 0;
             output->n_bytes += past ? past[i].n_bytes : 0;

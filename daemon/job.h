@@ -114,7 +114,9 @@ struct job {
     uint32_t n_changing;        /* ranks opening or closing: they are owed an answer */
     uint32_t n_lost;            /* ranks that are, or are about to be */
     struct job_output *outputs; /* their text and targets stay when the job is over */
-    struct rank *ranks;
+    struct rank **ranks;        /* that ever came, by number: memory follows them, for a
+                                 * world_size is quickly said. Owned; NULL: it is released */
+    uint32_t n_ranks, ranks_room;
     struct policies policies;
     STAILQ_HEAD(, parked_open)
     parked;               /* opens that wait for the job to be ready, or over */

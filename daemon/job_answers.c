@@ -127,15 +127,15 @@ rank_answer_lost(struct rank *rank)
 void
 job_answer_published(struct job *job)
 {
-    for (uint32_t i = 0; i < job->world_size; i++)
-        answer_end(&job->ranks[i]);
+    for (uint32_t i = 0; i < job->n_ranks; i++)
+        answer_end(job->ranks[i]);
 }
 
 void
 job_answer_waiting(struct job *job, const struct lighter_error *error)
 {
-    for (uint32_t i = 0; i < job->world_size; i++) {
-        struct rank *rank = &job->ranks[i];
+    for (uint32_t i = 0; i < job->n_ranks; i++) {
+        struct rank *rank = job->ranks[i];
 
         /* who is attached has not asked yet */
         if (rank->state == RANK_ENDED && !rank->attached)

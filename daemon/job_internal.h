@@ -35,6 +35,17 @@ struct job *jobs_find_past(struct jobs *jobs, const char *name, const char *stag
 const struct job *jobs_find_published(const struct jobs *jobs, const char *name,
                                       const char *stage, uint64_t id);
 
+/* ---- rank.c ---- */
+
+/* NULL: it has never come. */
+struct rank *job_rank(const struct job *job, uint32_t number);
+
+/* The same, and now it has come: it stays until the job is released. `number` is below
+ * world_size. Return: 0; -ENOMEM.
+ */
+int job_add_rank(struct job *job, uint32_t number, struct rank **ret_rank,
+                 struct lighter_error *err);
+
 /* ---- job.c ---- */
 
 /* In no list yet. What the spec has moves to it. NULL: -ENOMEM. */

@@ -102,9 +102,9 @@ collect_shards(const struct job *job, uint32_t index, struct shard **shards)
 {
     uint32_t n = 0;
 
-    for (uint32_t i = 0; i < job->world_size; i++)
-        if (job->ranks[i].streams && *job->ranks[i].streams[index].shard.name)
-            shards[n++] = &job->ranks[i].streams[index].shard;
+    for (uint32_t i = 0; i < job->n_ranks; i++)
+        if (job->ranks[i]->streams && *job->ranks[i]->streams[index].shard.name)
+            shards[n++] = &job->ranks[i]->streams[index].shard;
     return n;
 }
 
@@ -200,7 +200,7 @@ publish_outputs(struct job *job, struct shard **shards, uint32_t *ret_index,
 int
 publish_run(struct job *job, struct lighter_error *err)
 {
-    AUTO(free_bytes) struct shard **shards = calloc(job->world_size, sizeof *shards);
+    AUTO(free_bytes) struct shard **shards = calloc(job->n_ranks + 1u, sizeof *shards);
     uint32_t index = 0;
     int r;
 
@@ -216,9 +216,9 @@ publish_run(struct job *job, struct lighter_error *err)
 void
 publish_close(struct job *job)
 {
-    for (uint32_t i = 0; i < job->world_size; i++)
-        for (uint32_t j = 0; job->ranks[i].streams && j < job->n_outputs; j++)
-            shard_close(&job->ranks[i].streams[j].shard);
+    for (uint32_t i = 0; i < job->n_ranks; i++)
+        for (uint32_t j = 0; job->ranks[i]->streams && j < job->n_outputs; j++)
+            shard_close(&job->ranks[i]->streams[j].shard);
     for (uint32_t i = 0; i < job->n_outputs; i++) {
         table_done(&job->outputs[i].table);
         files_done(&job->outputs[i].files);

@@ -1,9 +1,74 @@
-/* rank.c - what there is to say of one rank: how far it is, what waits, what failed.
+/* rank.c - the ranks of a job that have come; and what there is to say of one: how far
+ * it is, what waits, what failed.
  *
- * In: its streams, or what is left of them. Out: numbers for answers and reports. Loop
- * thread; nothing is changed.
+ * In: a job; the streams of a rank, or what is left of them. Out: the rank; numbers for
+ * answers and reports. Loop thread, or the worker that recovers the job.
  */
-#include "daemon/job.h"
+#include "daemon/job_internal.h"
+#include "util/error.h"
+
+/* Where the rank of that number is, or belongs. */
+static uint32_t
+place_of(const struct job *job, uint32_t number)
+{
+    uint32_t low = 0, high = job->n_ranks;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (job->ranks[middle]->number < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct rank *
+job_rank(const struct job *job, uint32_t number)
+{
+    uint32_t place = place_of(job, number);
+
+    return place < job->n_ranks && job->ranks[place]->number == number
+               ? job->ranks[place]
+               : NULL;
+}
+
+static int
+make_room(struct job *job, struct lighter_error *err)
+{
+    uint32_t room = job->ranks_room * 2;
+    struct rank **ranks;
+
+    if (job->n_ranks < job->ranks_room)
+        return 0;
+    ranks = reallocarray(job->ranks, room, sizeof *ranks);
+    if (!ranks)
+        return fail_nomem(err);
+    job->ranks = ranks;
+    job->ranks_room = room;
+    return 0;
+}
+
+int
+job_add_rank(struct job *job, uint32_t number, struct rank **ret_rank,
+             struct lighter_error *err)
+{
+    uint32_t place = place_of(job, number);
+    struct rank *rank;
+
+    *ret_rank = job_rank(job, number);
+    if (*ret_rank)
+        return 0;
+    rank = make_room(job, err) < 0 ? NULL : calloc(1, sizeof *rank);
+    if (!rank)
+        return fail_nomem(err);
+    *rank = (struct rank){.job = job, .number = number};
+    memmove(&job->ranks[place + 1], &job->ranks[place],
+            (job->n_ranks++ - place) * sizeof *job->ranks);
+    job->ranks[place] = *ret_rank = rank;
+    return 0;
+}
 
 static uint64_t
 seq_of(const struct rank *rank, uint32_t output)

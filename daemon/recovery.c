@@ -190,12 +190,13 @@ check_durable(struct job *job, struct lighter_error *err)
         const struct job_output *output = &job->outputs[i];
 
         r = check_staging(output, err);
-        for (uint32_t j = 0; j < job->world_size && r == 0; j++) {
+        for (uint32_t j = 0; j < job->n_ranks && r == 0; j++) {
             const struct stream_past *past =
-                job->ranks[j].past ? &job->ranks[j].past[i] : NULL;
+                job->ranks[j]->past ? &job->ranks[j]->past[i] : NULL;
 
             if (past && past->has_shard)
-                r = shard_check(&output->table, j, past->n_bytes, err);
+                r = shard_check(&output->table, job->ranks[j]->number, past->n_bytes,
+                                err);
         }
     }
     return r;
@@ -352,8 +353,8 @@ recovery_open_shards(struct job *job, bool all, struct lighter_error *err)
 {
     int r = 0;
 
-    for (uint32_t i = 0; i < job->world_size && r == 0; i++) {
-        struct rank *rank = &job->ranks[i];
+    for (uint32_t i = 0; i < job->n_ranks && r == 0; i++) {
+        struct rank *rank = job->ranks[i];
 
         if (rank->past && (all || rank->state == RANK_ENDED))
             r = open_rank_shards(rank, err);

@@ -138,8 +138,10 @@ replay_has_name(const struct job_output *output, const char *name)
 static struct stream_past *
 past_of(struct job *job, const struct journal_record *record)
 {
-    struct rank *rank = &job->ranks[record->rank];
+    struct rank *rank;
 
+    if (job_add_rank(job, record->rank, &rank, NULL) < 0)
+        return NULL;
     if (!rank->past)
         rank->past = calloc(job->n_outputs + 1u, sizeof *rank->past);
     return rank->past ? &rank->past[record->writer] : NULL;
@@ -305,8 +307,8 @@ visit(void *data, const struct journal_record *record, uint64_t end,
 static void
 forget(struct job *job)
 {
-    for (uint32_t i = 0; i < job->world_size; i++)
-        rank_forget_past(&job->ranks[i]);
+    for (uint32_t i = 0; i < job->n_ranks; i++)
+        rank_forget_past(job->ranks[i]);
     for (uint32_t i = 0; i < job->n_outputs; i++)
         job->outputs[i].n_names = 0;
     job->n_batches = job->n_samples = job->n_bytes = 0;
@@ -329,9 +331,9 @@ static void
 settle(struct job *job)
 {
     job->n_ended = 0;
-    for (uint32_t i = 0; i < job->world_size; i++) {
-        settle_rank(&job->ranks[i]);
-        job->n_ended += job->ranks[i].state == RANK_ENDED;
+    for (uint32_t i = 0; i < job->n_ranks; i++) {
+        settle_rank(job->ranks[i]);
+        job->n_ended += job->ranks[i]->state == RANK_ENDED;
     }
 }
 

@@ -61,8 +61,8 @@ report_waiting(const struct job *job)
 {
     struct waiting sum = {0};
 
-    for (uint32_t i = 0; job->state == JOB_OPEN && i < job->world_size; i++)
-        add_waiting(&sum, rank_waiting(&job->ranks[i]));
+    for (uint32_t i = 0; job->state == JOB_OPEN && i < job->n_ranks; i++)
+        add_waiting(&sum, rank_waiting(job->ranks[i]));
     return sum;
 }
 
@@ -125,10 +125,10 @@ static bool
 count_total(const struct job *job, uint64_t *ret_total, uint64_t *ret_left)
 {
     *ret_total = *ret_left = 0;
-    if (job->state != JOB_OPEN)
+    if (job->state != JOB_OPEN || job->n_ranks < job->world_size)
         return false;
-    for (uint32_t i = 0; i < job->world_size; i++) {
-        const struct rank *rank = &job->ranks[i];
+    for (uint32_t i = 0; i < job->n_ranks; i++) {
+        const struct rank *rank = job->ranks[i];
         uint64_t committed = rank_committed(rank);
 
         if (rank->state == RANK_ENDED) {
@@ -268,15 +268,15 @@ pack_rank(struct message_out *out, const struct daemon *daemon, const struct ran
 static void
 pack_ranks(struct message_out *out, const struct daemon *daemon, const struct job *job)
 {
-    uint32_t n_ranks = job->state == JOB_OPEN ? job->world_size : 0, n_known = 0;
+    uint32_t n_ranks = job->state == JOB_OPEN ? job->n_ranks : 0, n_known = 0;
 
     for (uint32_t i = 0; i < n_ranks; i++)
-        n_known += is_known(&job->ranks[i]);
+        n_known += is_known(job->ranks[i]);
     pack_key(&out->packer, "ranks");
     msgpack_pack_array(&out->packer, n_known);
     for (uint32_t i = 0; i < n_ranks; i++)
-        if (is_known(&job->ranks[i]))
-            pack_rank(out, daemon, &job->ranks[i]);
+        if (is_known(job->ranks[i]))
+            pack_rank(out, daemon, job->ranks[i]);
 }
 
 static void

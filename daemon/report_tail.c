@@ -83,19 +83,19 @@ static void
 pack_parts(struct message_out *out, const struct job *job, uint32_t index)
 {
     const struct job_output *output = &job->outputs[index];
-    uint32_t n_ranks = job->state == JOB_OPEN ? job->world_size : 0, n = 0;
+    uint32_t n_ranks = job->state == JOB_OPEN ? job->n_ranks : 0, n = 0;
 
     for (uint32_t i = 0; i < n_ranks; i++)
-        n += is_readable(job, &job->ranks[i], index);
+        n += is_readable(job, job->ranks[i], index);
     pack_key(&out->packer, "parts");
     msgpack_pack_array(&out->packer, n);
     for (uint32_t i = 0; i < n_ranks; i++) {
-        if (!is_readable(job, &job->ranks[i], index))
+        if (!is_readable(job, job->ranks[i], index))
             continue;
         if (output->writer.type->kind == LIGHTER_KIND_TABLE)
-            pack_shard(out, &job->ranks[i].streams[index]);
+            pack_shard(out, &job->ranks[i]->streams[index]);
         else
-            pack_files(out, output, &job->ranks[i].streams[index]);
+            pack_files(out, output, &job->ranks[i]->streams[index]);
     }
 }
 

@@ -13,19 +13,15 @@
 
 #define BLOCKED_MAX_MS ((int64_t)1 << 40) /* 34 years: sums stay far from their end */
 
-/* NULL: nobody sits there. So it is while the open waits, and the job may have been
+/* NULL: nobody sits there. So it is while the open waits; the job may have been
  * released then, or have fewer ranks than this one thinks.
  */
 static struct rank *
 rank_at(const struct seat *seat)
 {
-    const struct job *job = seat->job;
-    struct rank *rank;
+    struct rank *rank = seat->job ? job_rank(seat->job, seat->rank) : NULL;
 
-    if (!job || !job->ranks || seat->rank >= job->world_size)
-        return NULL;
-    rank = &job->ranks[seat->rank];
-    return rank->seat == seat ? rank : NULL;
+    return rank && rank->seat == seat ? rank : NULL;
 }
 
 int
@@ -214,7 +210,7 @@ seat_leave(struct seat *seat)
     seat->job = NULL;
     if (jobs_unpark(job, seat))
         return;
-    rank = &job->ranks[seat->rank];
+    rank = job_rank(job, seat->rank);
     rank->seat = NULL;
     if (rank->attached) {
         rank_let_go(rank);

@@ -81,8 +81,8 @@ find_policies(struct jobs *jobs, const char *name)
 static void
 tell_ranks(struct job *job)
 {
-    for (uint32_t i = 0; i < job->world_size; i++) {
-        struct rank *rank = &job->ranks[i];
+    for (uint32_t i = 0; i < job->n_ranks; i++) {
+        struct rank *rank = job->ranks[i];
 
         if (rank->state == RANK_OPEN)
             peer_notify(rank->peer, "changed", rank->seat->handle);

@@ -39,9 +39,9 @@ watch_stream(struct jobs *jobs, struct stream *stream)
 static void
 watch(struct job *job)
 {
-    for (uint32_t i = 0; i < job->world_size; i++)
-        for (uint32_t j = 0; job->ranks[i].streams && j < job->n_outputs; j++)
-            watch_stream(job->jobs, &job->ranks[i].streams[j]);
+    for (uint32_t i = 0; i < job->n_ranks; i++)
+        for (uint32_t j = 0; job->ranks[i]->streams && j < job->n_outputs; j++)
+            watch_stream(job->jobs, &job->ranks[i]->streams[j]);
     job_sync_if_due(job, job->jobs->settings);
     pace_look(&job->pace,
               &(struct pace_counts){job->n_batches, job->n_samples, job->n_bytes},

@@ -109,8 +109,8 @@ free_states(void)
     struct job *job;
 
     TAILQ_FOREACH (job, &jobs.live, link)
-        for (uint32_t i = 0; i < job->world_size; i++)
-            free_states_of(&job->ranks[i]);
+        for (uint32_t i = 0; i < job->n_ranks; i++)
+            free_states_of(job->ranks[i]);
 }
 
 void

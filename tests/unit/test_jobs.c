@@ -471,8 +471,8 @@ START_TEST(a_session_that_goes_while_its_rank_opens_leaves_nothing_open)
     ck_assert_uint_eq(jobs.n_live, 0);
 
     begin_open(ANN, &seats[0], 0, 1, CSV);
-    while (!TAILQ_FIRST(&jobs.live) ||
-           TAILQ_FIRST(&jobs.live)->ranks[0].state != RANK_OPENING)
+    while (!TAILQ_FIRST(&jobs.live) || !TAILQ_FIRST(&jobs.live)->n_ranks ||
+           TAILQ_FIRST(&jobs.live)->ranks[0]->state != RANK_OPENING)
         uv_run(&loop, UV_RUN_ONCE);
     seat_leave(&seats[0]);
     settle();
