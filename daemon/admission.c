@@ -176,6 +176,47 @@ admit(const struct job *job, const struct job_spec *spec, const struct peer *pee
     return job->state == JOB_OPEN ? ADMIT_NOW : ADMIT_LATER;
 }
 
+/* Is there room for so many files more, for all clients and for this one? */
+static int
+check_files(const struct jobs *jobs, const struct job_spec *spec,
+            const struct seat *seat, uint32_t n_files, struct lighter_error *err)
+{
+    if (n_files > seat->max_files)
+        return lighter_fail(err, LIGHTER_E_LIMIT,
+                            "job '%s' may need %u open files, and this client has %u "
+                            "left (max_client_files)",
+                            spec->name, n_files, seat->max_files);
+    if (jobs->max_files && (uint64_t)jobs->n_files + n_files > jobs->max_files)
+        return lighter_fail(err, LIGHTER_E_LIMIT,
+                            "job '%s' may need %u open files, and of %u that the "
+                            "system gives for all jobs %u are taken: see ulimit -n",
+                            spec->name, n_files, jobs->max_files, jobs->n_files);
+    return 0;
+}
+
+static int
+admit_now(struct job *job, struct job_spec *spec, struct seat *seat,
+          struct reply *reply, struct lighter_error *err)
+{
+    uint32_t n_files = rank_files(job->n_outputs);
+    struct rank *rank;
+    int r = job_add_rank(job, spec->rank, &rank, err);
+
+    if (r == 0 && !rank->n_files)
+        r = check_files(job->jobs, spec, seat, n_files, err);
+    if (r < 0)
+        return r;
+    if (!rank->n_files)
+        job_count_files(job, n_files);
+    rank->n_files = n_files;
+    seat->n_files += n_files;
+    seat->job = job;
+    r = rank_open(rank, spec, seat, reply, err);
+    if (r < 0)
+        seat->job = NULL;
+    return r;
+}
+
 static int
 park(struct job *job, struct job_spec *spec, struct seat *seat, struct reply *reply,
      struct lighter_error *err)
@@ -222,7 +263,7 @@ goes_on(const struct jobs *jobs, const struct job *past, const struct job_spec *
 
 /* There is no live job: one goes on that is unfinished, or one is made. */
 static int
-begin(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
+begin(struct jobs *jobs, struct job_spec *spec, struct seat *seat, struct job **ret_job,
       struct lighter_error *err)
 {
     struct job *past = jobs_find_past(jobs, spec->name, spec->stage);
@@ -232,8 +273,14 @@ begin(struct jobs *jobs, struct job_spec *spec, struct job **ret_job,
                             "job '%s' is not known here: it was discarded or begun "
                             "anew, or this daemon has another state directory",
                             spec->name);
-    if (!goes_on(jobs, past, spec))
-        return jobs_create(jobs, spec, ret_job, err);
+    if (!goes_on(jobs, past, spec)) {
+        int r =
+            check_files(jobs, spec, seat,
+                        job_files(spec->n_writers) + rank_files(spec->n_writers), err);
+
+        seat->n_files = job_files(spec->n_writers);
+        return r < 0 ? r : jobs_create(jobs, spec, ret_job, err);
+    }
     *ret_job = past;
     past->tries_again = spec->resume && !spec->id;
     return job_revive(past, false, err);
@@ -252,7 +299,6 @@ take_seat(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
           struct reply *reply, struct lighter_error *err)
 {
     struct job *job = jobs_find_live(jobs, spec->name, spec->stage);
-    struct rank *rank;
     int r;
 
     if (!job)
@@ -261,21 +307,14 @@ take_seat(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
     if (r == ADMIT_ANEW && job)
         give_up(job);
     if (!job) {
-        r = begin(jobs, spec, &job, err);
+        r = begin(jobs, spec, seat, &job, err);
         r = r < 0 ? r : ADMIT_LATER;
     }
     if (r < 0)
         return r;
     seat->rank = spec->rank;
-    if (r != ADMIT_NOW)
-        return park(job, spec, seat, reply, err);
-    seat->job = job;
-    r = job_add_rank(job, spec->rank, &rank, err);
-    if (r == 0)
-        r = rank_open(rank, spec, seat, reply, err);
-    if (r < 0)
-        seat->job = NULL;
-    return r;
+    return r == ADMIT_NOW ? admit_now(job, spec, seat, reply, err)
+                          : park(job, spec, seat, reply, err);
 }
 
 int

@@ -9,6 +9,7 @@
 #include "util/log.h"
 #include "wire/address.h"
 
+#include <limits.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -51,17 +52,24 @@ raise_descriptor_limit(void)
 }
 
 /* Of all descriptors a quarter may be connections, and another what they bring: the
- * rest is for the outputs of those that are here.
+ * rest is for the outputs of jobs.
  */
+static rlim_t
+quarter_of_descriptors(void)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX
+               ? limit.rlim_cur / 4
+               : INT_MAX / 4;
+}
+
 static unsigned
 max_connections(const struct daemon *daemon)
 {
-    struct rlimit limit;
     rlim_t max = (rlim_t)daemon->settings->max_connections;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 4 < max)
-        max = limit.rlim_cur / 4;
-    return (unsigned)max;
+    return (unsigned)(quarter_of_descriptors() < max ? quarter_of_descriptors() : max);
 }
 
 /* ---- the end ---- */
@@ -323,6 +331,7 @@ daemon_init(struct daemon *daemon, struct settings *settings, struct lighter_err
     init_loop(daemon);
     jobs_init(&daemon->jobs, &daemon->loop, daemon->n_threads, settings,
               &daemon->state);
+    daemon->jobs.max_files = (uint32_t)quarter_of_descriptors() * 2;
     daemon->jobs.on_idle = on_jobs_idle;
     daemon->jobs.data = daemon;
     r = jobs_load(&daemon->jobs, &daemon->registry, err);

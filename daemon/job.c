@@ -165,6 +165,25 @@ job_waits(const struct job *job)
     return NULL;
 }
 
+uint32_t
+job_files(uint32_t n_writers)
+{
+    return 1 + 3 * n_writers;
+}
+
+uint32_t
+rank_files(uint32_t n_writers)
+{
+    return 2 * n_writers;
+}
+
+void
+job_count_files(struct job *job, uint32_t n_files)
+{
+    job->n_files += n_files;
+    job->jobs->n_files += n_files;
+}
+
 void
 job_count_outputs(struct job *job)
 {

@@ -50,7 +50,9 @@ enum rank_state {
 struct seat {
     struct job *job;
     uint32_t rank;
-    int64_t handle; /* how the client calls it */
+    int64_t handle;     /* how the client calls it */
+    uint32_t n_files;   /* that may be open because of it */
+    uint32_t max_files; /* what its owner has left for it */
 };
 
 struct rank {
@@ -58,6 +60,7 @@ struct rank {
     enum rank_state after_closing;
     struct job *job;
     uint32_t number;
+    uint32_t n_files;         /* that may be open for it; 0 until it is admitted */
     struct seat *seat;        /* NULL: nobody sits here */
     struct peer *peer;        /* who opened it last; a reference */
     struct stream *streams;   /* one a writer; NULL unless opened */
@@ -109,6 +112,7 @@ struct job {
     enum job_state
         doom; /* what it will end as for certain; JOB_OPEN: still undecided */
     uint32_t world_size, n_outputs;
+    uint32_t n_files;           /* that may be open for it and its ranks */
     uint32_t n_ended;           /* ranks */
     uint32_t n_connected;       /* ranks opening, open, closing or attached */
     uint32_t n_changing;        /* ranks opening or closing: they are owed an answer */
@@ -164,6 +168,7 @@ struct jobs {
     TAILQ_HEAD(job_list, job) live, past;
     struct job_list forgotten; /* until their journals are removed */
     uint32_t n_live, n_past;
+    uint32_t n_files, max_files; /* that may be open for live jobs; max 0: no limit */
     uint64_t n_published, n_failed, n_batches, n_samples, n_bytes; /* since the start */
     uint64_t n_refused;    /* likewise; batches, once for each writer that did */
     uint64_t blocked_ms;   /* likewise */

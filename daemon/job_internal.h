@@ -69,6 +69,14 @@ bool job_is_called(const struct job *job, const char *name, const char *stage);
 /* Has every rank ended, so that nothing more comes? Also on the job's worker. */
 bool job_is_whole(const struct job *job);
 
+/* Files that may be open at a time: for a job of so many writers, its journal, and of
+ * each output two, and one more while it is synced; for one of its ranks a shard of
+ * each, twice while it is synced. They are counted until the job is over.
+ */
+uint32_t job_files(uint32_t n_writers);
+uint32_t rank_files(uint32_t n_writers);
+void job_count_files(struct job *job, uint32_t n_files);
+
 /* What its outputs have, from what its ranks have done before. */
 void job_count_outputs(struct job *job);
 

@@ -56,6 +56,7 @@ jobs_add_live(struct job *job)
 {
     TAILQ_INSERT_TAIL(&job->jobs->live, job, link);
     job->jobs->n_live++;
+    job_count_files(job, job_files(job->n_outputs));
 }
 
 void
@@ -63,6 +64,8 @@ jobs_take_live(struct job *job)
 {
     TAILQ_REMOVE(&job->jobs->live, job, link);
     job->jobs->n_live--;
+    job->jobs->n_files -= job->n_files;
+    job->n_files = 0;
 }
 
 void

@@ -17,6 +17,7 @@
 struct session_seat {
     STAILQ_ENTRY(session_seat) link;
     struct seat seat;
+    size_t open_size; /* of the message that opened it */
 };
 
 /* A handler answers, or hands the reply on, and returns 0; or returns < 0 with `err`.
@@ -174,6 +175,40 @@ sweep_seats(struct session *session)
     }
 }
 
+/* Is there room for one more job, opened by a message of so many bytes? */
+static int
+check_room(const struct session *session, size_t size, struct lighter_error *err)
+{
+    const struct session_seat *entry;
+
+    if (session->n_seats == SESSION_SEATS_MAX)
+        return lighter_fail(err, LIGHTER_E_LIMIT,
+                            "this connection holds %d jobs; that is the limit",
+                            SESSION_SEATS_MAX);
+    STAILQ_FOREACH (entry, &session->seats, link)
+        size += entry->open_size;
+    if (size > SESSION_OPENS_MAX)
+        return lighter_fail(err, LIGHTER_E_LIMIT,
+                            "this connection's jobs were opened with %zu bytes, this "
+                            "one included; the limit is %zu bytes",
+                            size, SESSION_OPENS_MAX);
+    return 0;
+}
+
+/* Open files that the client's jobs may need beside those that they have. */
+static uint32_t
+files_left(const struct session *session)
+{
+    int64_t left = session->daemon->settings->max_client_files;
+    const struct session_seat *entry;
+
+    if (!left)
+        left = session->daemon->jobs.max_files / 2;
+    STAILQ_FOREACH (entry, &session->seats, link)
+        left -= entry->seat.n_files;
+    return left > 0 ? (uint32_t)left : 0;
+}
+
 /* The handle that the client wants, else the next one. */
 static int
 choose_handle(struct session *session, const struct job_spec *spec, int64_t *ret_handle,
@@ -194,8 +229,8 @@ choose_handle(struct session *session, const struct job_spec *spec, int64_t *ret
 
 /* *ret_seat belongs to the session. */
 static int
-add_seat(struct session *session, const struct job_spec *spec, struct seat **ret_seat,
-         struct lighter_error *err)
+add_seat(struct session *session, const struct job_spec *spec, size_t open_size,
+         struct seat **ret_seat, struct lighter_error *err)
 {
     struct session_seat *entry = calloc(1, sizeof *entry);
     int r = entry ? choose_handle(session, spec, &entry->seat.handle, err)
@@ -205,6 +240,8 @@ add_seat(struct session *session, const struct job_spec *spec, struct seat **ret
         free(entry);
         return r;
     }
+    entry->open_size = open_size;
+    entry->seat.max_files = files_left(session);
     STAILQ_INSERT_TAIL(&session->seats, entry, link);
     session->n_seats++;
     *ret_seat = &entry->seat;
@@ -215,22 +252,21 @@ static int
 handle_open(struct session *session, struct message *message, struct reply *reply,
             struct lighter_error *err)
 {
+    size_t size = message->frame.size;
     struct job_spec spec;
     struct seat *seat;
     int r;
 
     sweep_seats(session);
-    if (session->n_seats == SESSION_SEATS_MAX)
-        return lighter_fail(err, LIGHTER_E_LIMIT,
-                            "this connection holds %d jobs; that is the limit",
-                            SESSION_SEATS_MAX);
-    r = pipelines_resolve(session->daemon->settings->pipelines,
-                          &session->daemon->registry, message, err);
+    r = check_room(session, size, err);
+    if (r == 0)
+        r = pipelines_resolve(session->daemon->settings->pipelines,
+                              &session->daemon->registry, message, err);
     if (r == 0)
         r = job_spec_init(&spec, &session->daemon->registry, message, err);
     if (r < 0)
         return r;
-    r = add_seat(session, &spec, &seat, err);
+    r = add_seat(session, &spec, size, &seat, err);
     if (r < 0) {
         job_spec_done(&spec);
         return r;

@@ -8,7 +8,9 @@
 
 #include "daemon/daemon.h"
 
+/* Of one connection: jobs, and bytes of the messages that opened them. */
 #define SESSION_SEATS_MAX 256
+#define SESSION_OPENS_MAX ((size_t)16 << 20)
 
 struct session_seat;
 

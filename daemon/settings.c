@@ -65,6 +65,11 @@ const struct setting settings_table[] = {
      0, TIB, false, "of memory that a client shares, for its tensors;\n0 is none"},
     {"max_connections", "max-connections", "N", SETTING_NUMBER, AT(max_connections), 1,
      1 << 20, false, "clients at the same time"},
+    {"max_client_files", "max-client-files", "N", SETTING_NUMBER, AT(max_client_files),
+     0, 1 << 20, false,
+     "open files that one client's jobs may need; 0 is half\nof those of all jobs, "
+     "which "
+     "may need half of what\nthe system gives (ulimit -n)"},
 };
 
 #define N_SETTINGS (sizeof settings_table / sizeof *settings_table)

@@ -43,6 +43,7 @@ struct settings {
     int64_t max_daemon_bytes; /* for all */
     int64_t max_memory_bytes; /* that one client shares; 0: none may */
     int64_t max_connections;
+    int64_t max_client_files; /* that its jobs may have open; 0: half of what all may */
 
     uint8_t
         origins[SETTINGS_MAX]; /* an enum settings_origin each, as the table has them */

@@ -1,12 +1,14 @@
 """What the daemon holds for clients that do not do their part has bounds.
 
-Messages that are not whole, answers that are not read, texts that become long.
+Messages that are not whole, answers that are not read, texts that become long, jobs.
 """
 
 import contextlib
+import re
 import socket
 import threading
 import time
+from pathlib import Path
 
 import daemons
 import pytest
@@ -163,3 +165,79 @@ def test_a_batch_of_which_a_dead_daemon_wrote_some_rows_is_not_there(
         client.call("finalize", job="p")
     assert (tmp_path / "t.csv").read_bytes() == b"x\r\n1\r\n"
     daemons.all_ended([second])
+
+
+# ---- what jobs hold ----
+
+
+def resident_bytes(daemon):
+    """Without files that are mapped."""
+    text = Path(f"/proc/{daemon.pid}/status").read_text()
+    return int(re.search(r"RssAnon:\s+(\d+)", text).group(1)) << 10
+
+
+def open_until_refused(client, directory, what, **more):
+    """Jobs, each with a table; how many there could be, and why not more."""
+    for number in range(300):
+        try:
+            client.open_csv(
+                directory / f"{what}{number}.csv", job=f"{what}{number}", **more
+            )
+        except rawclient.Refused as refused:
+            assert refused.code == "limit"
+            return number, str(refused)
+    pytest.fail("nothing was refused")
+
+
+def test_memory_follows_the_ranks_that_come_and_not_those_that_are_said(
+    daemon, tmp_path
+):
+    """65,536 ranks of each job would be gigabytes."""
+    with daemon.raw() as client:
+        client.open_csv(tmp_path / "first.csv", job="first", world_size=65536)
+        before = resident_bytes(daemon)
+        for n in range(100):
+            more = dict(world_size=65536, rank=600 * n, job=str(n))
+            client.open_csv(tmp_path / f"{n}.csv", **more)
+        assert resident_bytes(daemon) - before < 100 * MIB  # sanitizers want some, too
+
+
+def test_a_connection_has_a_bound_of_jobs(daemon, tmp_path):
+    with daemon.raw() as client:
+        n_jobs, why = open_until_refused(client, tmp_path, "j")
+        assert n_jobs == 256 and "holds 256 jobs" in why
+        daemon.check_serves(tmp_path)
+
+
+def test_the_opens_of_a_connection_have_a_bound_together(daemon, tmp_path):
+    keys = ["k%0200d" % number for number in range(10_000)]  # 2 MB
+    with daemon.raw() as client:
+        n_jobs, why = open_until_refused(client, tmp_path, "j", keys=keys)
+        assert n_jobs == 8 and "16777216 bytes" in why
+        client.call("end", job=1)
+        client.open_csv(tmp_path / "again.csv", job="again", keys=keys)
+
+
+def test_one_clients_jobs_leave_open_files_to_others(start_daemon, tmp_path):
+    daemon = start_daemon(prefix=("prlimit", "--nofile=256:256"))
+    with daemon.raw() as greedy, daemon.raw() as other:
+        n_jobs, why = open_until_refused(greedy, tmp_path, "a")
+        assert n_jobs == 10 and "max_client_files" in why
+        n_others, _ = open_until_refused(other, tmp_path, "b")
+        assert n_others == n_jobs
+        with daemon.raw() as third:
+            n_thirds, why = open_until_refused(third, tmp_path, "c")
+            assert n_thirds == 1 and "ulimit -n" in why
+        for handle in range(1, n_jobs + 1):
+            greedy.call("write", job=handle, seq=1, outputs={"x": [handle]})
+            greedy.call("end", job=handle)
+            other.call("end", job=handle)
+        assert (tmp_path / "a9.csv").read_bytes() == b"x\r\n10\r\n"
+        assert open_until_refused(greedy, tmp_path, "d")[0] == n_jobs
+
+
+def test_how_many_files_a_client_may_have_open_is_a_setting(start_daemon, tmp_path):
+    daemon = start_daemon("--max-client-files", "10")
+    with daemon.raw() as client:
+        n_jobs, why = open_until_refused(client, tmp_path, "j")
+        assert n_jobs == 1 and "4 left" in why

@@ -78,6 +78,7 @@ START_TEST(every_setting_has_a_default)
     ck_assert_int_eq(settings.max_daemon_bytes, 1024 << 20);
     ck_assert_int_eq(settings.max_memory_bytes, 1024 << 20);
     ck_assert_int_eq(settings.max_connections, 1024);
+    ck_assert_int_eq(settings.max_client_files, 0);
     ck_assert(!settings.foreground && !settings.check_config);
 }
 END_TEST
@@ -164,7 +165,8 @@ START_TEST(numbers_are_taken_within_their_ranges_alone)
                   {"max_client_bytes", 4096, INT64_C(1) << 40},
                   {"max_daemon_bytes", 4096, INT64_C(1) << 40},
                   {"max_memory_bytes", 0, INT64_C(1) << 40},
-                  {"max_connections", 1, 1 << 20}};
+                  {"max_connections", 1, 1 << 20},
+                  {"max_client_files", 0, 1 << 20}};
     char text[128];
 
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
