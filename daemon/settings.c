@@ -67,9 +67,8 @@ const struct setting settings_table[] = {
      1 << 20, false, "clients at the same time"},
     {"max_client_files", "max-client-files", "N", SETTING_NUMBER, AT(max_client_files),
      0, 1 << 20, false,
-     "open files that one client's jobs may need; 0 is half\nof those of all jobs, "
-     "which "
-     "may need half of what\nthe system gives (ulimit -n)"},
+     "open files that one client's jobs may need; 0 is half\nof what all may, which is "
+     "half of what the system\ngives (ulimit -n)"},
 };
 
 #define N_SETTINGS (sizeof settings_table / sizeof *settings_table)

@@ -121,6 +121,7 @@ daemon_dies(void)
     jobs_stop(&jobs);
     settle(); /* workers must come back: their memory is ours */
     ck_assert_uint_eq(quota.used, 0);
+    ck_assert(jobs.n_live || !jobs.n_files);
     free_states();
     jobs_done(&jobs);
     state_done(&state);
@@ -188,7 +189,7 @@ open_as(struct client *client, struct seat *seat, const char *name, uint32_t ran
     r = job_spec_init(&spec, &registry, &message, &err);
     ck_assert_msg(r == 0, "%s", err.message);
     message_done(&message);
-    *seat = (struct seat){.handle = last_id};
+    *seat = (struct seat){.handle = last_id, .max_files = UINT32_MAX};
     r = jobs_open(&jobs, &spec, seat, &reply, &err);
     ck_assert_int_eq(reply_owed(&reply), r < 0);
     ck_assert_ptr_null(spec.writers); /* taken, also on error */
