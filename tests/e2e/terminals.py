@@ -13,6 +13,13 @@ import time
 import daemons
 
 
+def _begin_session():
+    """In the child. Tests that run in the background have had signals ignored."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Terminal:
     """A program with a pseudo-terminal for its three streams."""
 
@@ -29,7 +36,7 @@ class Terminal:
             stderr=slave,
             env={**{k: v for k, v in os.environ.items() if k != "NO_COLOR"}, **env},
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_begin_session,
         )
         self._slave = slave  # held: its settings are looked at later
 
