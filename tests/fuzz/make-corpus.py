@@ -238,6 +238,10 @@ def sessions():
          says(0, "finalize", job="p", stage="predict"))
     play("discard", *begun, (LEAVE, 0, b""), hello(), LISTENS,
          says(0, "discard", job="p"))
+    waits = opens(0, CSV, handle=9, rank=1, **two)
+    play("hasty-discard", *begun, (LEAVE, 0, b""), hello(), LISTENS,
+         says(0, "discard", job="p"), waits,
+         says(0, "write", job=9, seq=1, outputs={"x": [1]}), says(0, "end", job=9))
     play("anew", *begun, (LEAVE, 0, b""), hello(), opens(0, CSV), batches[0], ends())
     asked = ("ping", "status", "jobs", "plugins", "reload", "nonsense", "hello")
     play("control", hello(), *(says(0, method) for method in asked))
