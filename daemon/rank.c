@@ -37,7 +37,7 @@ job_rank(const struct job *job, uint32_t number)
 static int
 make_room(struct job *job, struct lighter_error *err)
 {
-    uint32_t room = job->ranks_room * 2;
+    uint32_t room = 2 * job->ranks_room + 1;
     struct rank **ranks;
 
     if (job->n_ranks < job->ranks_room)
