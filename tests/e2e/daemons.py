@@ -131,7 +131,7 @@ class Daemon:
 
     def raw(self, **more):
         """A connection that has said hello."""
-        client = rawclient.RawClient(self.socket, **more)
+        client = rawclient.RawClient(self.socket, **{"timeout_s": DEADLINE_S, **more})
         client.call("hello", protocol=1, client="test", pid=os.getpid())
         return client
 

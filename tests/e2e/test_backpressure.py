@@ -136,7 +136,7 @@ def test_room_that_a_vanished_client_gives_back_is_used_by_others(
     daemon = start_daemon("--max-daemon-bytes", str(4 * KIB))
     slow = {"x": [[float(i) / 7 for i in range(2000)] for _ in range(500)]}
     for attempt in range(4):
-        with daemon.raw(timeout_s=5) as other:
+        with daemon.raw() as other:
             with daemon.raw() as client:
                 client.open_csv(tmp_path / f"{attempt}.csv", job=str(attempt))
                 # Answers that it does not read: the daemon finds it gone by sending them.
