@@ -156,6 +156,11 @@ class Daemon:
 
     # ---- what must be true when clients have left ----
 
+    def anonymous_bytes(self):
+        """Memory that is the process's alone: no files, nothing that clients share."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(r"RssAnon:\s+(\d+) kB", status).group(1)) * 1024
+
     def descriptors(self):
         found = []
         for entry in os.listdir(f"/proc/{self.pid}/fd"):

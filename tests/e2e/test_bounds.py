@@ -4,11 +4,9 @@ Messages that are not whole, answers that are not read, texts that become long, 
 """
 
 import contextlib
-import re
 import socket
 import threading
 import time
-from pathlib import Path
 
 import daemons
 import pytest
@@ -170,12 +168,6 @@ def test_a_batch_of_which_a_dead_daemon_wrote_some_rows_is_not_there(
 # ---- what jobs hold ----
 
 
-def resident_bytes(daemon):
-    """Without files that are mapped."""
-    text = Path(f"/proc/{daemon.pid}/status").read_text()
-    return int(re.search(r"RssAnon:\s+(\d+)", text).group(1)) << 10
-
-
 def open_until_refused(client, directory, what, **more):
     """Jobs, each with a table; how many there could be, and why not more."""
     for number in range(300):
@@ -195,11 +187,11 @@ def test_memory_follows_the_ranks_that_come_and_not_those_that_are_said(
     """65,536 ranks of each job would be gigabytes."""
     with daemon.raw() as client:
         client.open_csv(tmp_path / "first.csv", job="first", world_size=65536)
-        before = resident_bytes(daemon)
+        before = daemon.anonymous_bytes()
         for n in range(100):
             more = dict(world_size=65536, rank=600 * n, job=str(n))
             client.open_csv(tmp_path / f"{n}.csv", **more)
-        assert resident_bytes(daemon) - before < 100 * MIB  # sanitizers want some, too
+        assert daemon.anonymous_bytes() - before < 100 * MIB  # sanitizers want some, too
 
 
 def test_a_connection_has_a_bound_of_jobs(daemon, tmp_path):

@@ -1,17 +1,9 @@
-"""sieges - what the tests of a long siege share: the form, and the daemon's size."""
+"""sieges - what the tests of a long siege share: the form, threads, figures."""
 
 import os
-import re
 import statistics
-from pathlib import Path
 
 LONG = os.environ.get("SIEGE_LONG") == "1"
-
-
-def anonymous_bytes(pid):
-    """Memory that is the process's alone: no files, nothing that clients share."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"RssAnon:\s+(\d+) kB", status).group(1)) * 1024
 
 
 def n_threads(pid):

@@ -102,7 +102,7 @@ def run_job(daemon, directory, chance):
 def census(daemon):
     daemons.until(daemon.is_alone, "all have left")
     return (
-        sieges.anonymous_bytes(daemon.pid),
+        daemon.anonymous_bytes(),
         len(daemon.descriptors()),
         sieges.n_threads(daemon.pid),
     )

@@ -92,10 +92,10 @@ def siege(daemon, kinds, n_of_each):
 def test_a_slow_client_has_a_mebibyte_at_most(start_daemon, tmp_path, kind):
     daemon = start_daemon("--log-level", "error")
     daemon.check_serves(tmp_path)
-    before = sieges.anonymous_bytes(daemon.pid)
+    before = daemon.anonymous_bytes()
     with siege(daemon, [kind], N_OF_EACH):
         time.sleep(1)  # what was sent has been looked at, and a byte more has come
-        more = sieges.anonymous_bytes(daemon.pid) - before
+        more = daemon.anonymous_bytes() - before
         daemon.check_serves(tmp_path)
     each = more / N_OF_EACH
     sieges.tell(f"{kind.__name__}: {each / 1024:.0f} KiB each")
@@ -106,7 +106,7 @@ def test_rows_are_not_held_until_all_are_text(start_daemon, tmp_path):
     """8 MiB of small numbers are 40 MiB of text."""
     daemon = start_daemon()
     daemon.check_serves(tmp_path)
-    before = sieges.anonymous_bytes(daemon.pid)
+    before = daemon.anonymous_bytes()
     highest = 0
     values = rawclient.tensor("|u1", [8 * MIB], b"\xff" * (8 * MIB))
     with daemon.raw() as client:
@@ -115,7 +115,7 @@ def test_rows_are_not_held_until_all_are_text(start_daemon, tmp_path):
         answer = threading.Thread(target=client.answer, args=(id,))
         answer.start()
         while answer.is_alive():
-            highest = max(highest, sieges.anonymous_bytes(daemon.pid) - before)
+            highest = max(highest, daemon.anonymous_bytes() - before)
         client.call("end", job=1)
     sieges.tell(f"a batch of 8 MiB that becomes 40: {highest / MIB:.0f} MiB")
     assert highest <= 24 * MIB
