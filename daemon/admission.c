@@ -209,7 +209,6 @@ admit_now(struct job *job, struct job_spec *spec, struct seat *seat,
     if (!rank->n_files)
         job_count_files(job, n_files);
     rank->n_files = n_files;
-    seat->n_files += n_files;
     seat->job = job;
     r = rank_open(rank, spec, seat, reply, err);
     if (r < 0)
@@ -274,11 +273,10 @@ begin(struct jobs *jobs, struct job_spec *spec, struct seat *seat, struct job **
                             "anew, or this daemon has another state directory",
                             spec->name);
     if (!goes_on(jobs, past, spec)) {
-        int r =
-            check_files(jobs, spec, seat,
-                        job_files(spec->n_writers) + rank_files(spec->n_writers), err);
+        uint32_t n_files = job_files(spec->n_writers) + rank_files(spec->n_writers);
+        int r = check_files(jobs, spec, seat, n_files, err);
 
-        seat->n_files = job_files(spec->n_writers);
+        seat->n_files = n_files; /* also while it waits: others may come behind it */
         return r < 0 ? r : jobs_create(jobs, spec, ret_job, err);
     }
     *ret_job = past;
@@ -313,6 +311,8 @@ take_seat(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
     if (r < 0)
         return r;
     seat->rank = spec->rank;
+    if (!seat->n_files)
+        seat->n_files = rank_files(job->n_outputs);
     return r == ADMIT_NOW ? admit_now(job, spec, seat, reply, err)
                           : park(job, spec, seat, reply, err);
 }

@@ -228,6 +228,21 @@ def test_one_clients_jobs_leave_open_files_to_others(start_daemon, tmp_path):
         assert open_until_refused(greedy, tmp_path, "d")[0] == n_jobs
 
 
+def test_opens_that_wait_are_counted_too(start_daemon, tmp_path):
+    daemon = start_daemon("--max-client-files", "60")
+    with daemon.raw() as client:
+        ids = []
+        for number in range(30):
+            writer = rawclient.csv_writer(tmp_path / f"{number}.csv", ["x"])
+            ids.append(client.post("open", job=str(number), writers=[writer]))
+        n_open = 0
+        for id in ids:
+            with contextlib.suppress(rawclient.Refused):
+                client.answer(id)
+                n_open += 1
+        assert n_open == 10
+
+
 def test_how_many_files_a_client_may_have_open_is_a_setting(start_daemon, tmp_path):
     daemon = start_daemon("--max-client-files", "10")
     with daemon.raw() as client:
