@@ -14,6 +14,7 @@ struct peer {
     struct quota quota;
     char client[64]; /* what it calls itself, for people */
     int64_t pid;     /* what it says its pid is; 0 where it says nothing */
+    bool notices;    /* it wants to hear when a job of its waits */
 
     /* set by the connection, NULL once it has closed */
     /* takes the frame; NULL: there is no memory for an answer that is owed */

@@ -51,6 +51,20 @@ session_done(struct session *session)
 
 /* ---- hello ---- */
 
+/* What this daemon knows beside what 0.1.0 did (doc/protocol.md, hello). */
+static const char *const features[] = {"notices", "rank_wait"};
+
+static void
+pack_features(struct message_out *out)
+{
+    size_t n = sizeof features / sizeof *features;
+
+    pack_key(&out->packer, "features");
+    msgpack_pack_array(&out->packer, n);
+    for (size_t i = 0; i < n; i++)
+        pack_text(&out->packer, features[i]);
+}
+
 static void
 pack_names(struct message_out *out, const struct registry_list *list, const char *key)
 {
@@ -65,11 +79,14 @@ remember_client(struct session *session, const msgpack_object *params,
                 struct lighter_error *err)
 {
     msgpack_object_str client = {0, ""};
+    bool notices = false;
     int64_t pid = 0;
     int r = params_string(params, "client", &client, err);
 
     if (r >= 0)
         r = params_int(params, "pid", 0, INT32_MAX, &pid, err);
+    if (r >= 0)
+        r = params_bool(params, "notices", &notices, err);
     if (r < 0)
         return r;
     if (!utf8_printable(client.ptr, client.size))
@@ -77,6 +94,7 @@ remember_client(struct session *session, const msgpack_object *params,
     snprintf(session->peer->client, sizeof session->peer->client, "%.*s",
              (int)(client.size < 63 ? client.size : 63), client.ptr);
     session->peer->pid = pid;
+    session->peer->notices = notices;
     return 0;
 }
 
@@ -104,7 +122,7 @@ handle_hello(struct session *session, struct message *message, struct reply *rep
         return r;
     session->greeted = true;
     reply_begin(reply, &out);
-    msgpack_pack_map(&out.packer, 10);
+    msgpack_pack_map(&out.packer, 11);
     pack_key_int(&out.packer, "protocol", PROTOCOL_VERSION);
     pack_key_text(&out.packer, "server", "lighterd " PACKAGE_VERSION);
     pack_key_int(&out.packer, "pid", getpid());
@@ -116,6 +134,7 @@ handle_hello(struct session *session, struct message *message, struct reply *rep
     pack_names(&out, &lists[REGISTRY_WRITER], "writers");
     pack_names(&out, &lists[REGISTRY_ENCODER], "encoders");
     pack_names(&out, &lists[REGISTRY_POLICY], "policies");
+    pack_features(&out);
     reply_send(reply, &out);
     return 0;
 }

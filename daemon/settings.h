@@ -36,6 +36,7 @@ struct settings {
         sync_interval_s;  /* what is written is durable after so long; 0: at the end */
     int64_t sync_bytes;   /* or after so many bytes of a job; 0: however many */
     int64_t full_wait_s;  /* a batch waits so long for space on its disk */
+    int64_t rank_wait_s;  /* a job waits so long for missing ranks; 0: for ever */
     int64_t frame_wait_s; /* a large message may take so long where others wait */
     int64_t task_timeout_s; /* a plugin may take so long over a batch; 0: for ever */
     int64_t max_frame_bytes;

@@ -65,6 +65,19 @@ parse_ranks(struct job_spec *spec, const msgpack_object *params,
     return r < 0 ? r : 0;
 }
 
+static int
+parse_rank_wait(struct job_spec *spec, const msgpack_object *params,
+                struct lighter_error *err)
+{
+    double seconds = 0;
+    int r = params_double(params, "rank_wait", 0, 1 << 30, &seconds, err);
+
+    spec->rank_wait_ms = r == PARAMS_ABSENT ? -1 : (int64_t)(seconds * 1e3);
+    if (seconds > 0 && spec->rank_wait_ms == 0)
+        spec->rank_wait_ms = 1; /* a little is not for ever */
+    return r < 0 ? r : 0;
+}
+
 /* *ret_cwd is in the zone, NULL where the client brings none. */
 static int
 parse_cwd(const msgpack_object *params, msgpack_zone *zone, const char **ret_cwd,
@@ -164,6 +177,8 @@ parse(struct job_spec *spec, const struct registry *registry,
         r = parse_stage(spec, params, err);
     if (r == 0)
         r = parse_ranks(spec, params, err);
+    if (r == 0)
+        r = parse_rank_wait(spec, params, err);
     if (r == 0)
         r = parse_resume(spec, params, err);
     if (r == 0)

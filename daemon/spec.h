@@ -21,7 +21,9 @@ struct job_spec {
     char name[JOB_NAME_MAX + 1];
     char stage[JOB_STAGE_SIZE];
     uint32_t rank, world_size;
-    uint64_t total;         /* batches of this rank; 0: it does not say */
+    uint64_t total; /* batches of this rank; 0: it does not say */
+    int64_t
+        rank_wait_ms; /* for ranks that do not come; 0: for ever; -1: as it is set */
     struct writer *writers; /* owned */
     uint32_t n_writers;
     struct policies policies; /* owned */

@@ -102,6 +102,44 @@ params_int(const msgpack_object *map, const char *key, int64_t min, int64_t max,
     return 0;
 }
 
+static bool
+number_of(const msgpack_object *object, double *ret)
+{
+    switch (object->type) {
+    case MSGPACK_OBJECT_POSITIVE_INTEGER:
+        *ret = (double)object->via.u64;
+        return true;
+    case MSGPACK_OBJECT_NEGATIVE_INTEGER:
+        *ret = (double)object->via.i64;
+        return true;
+    case MSGPACK_OBJECT_FLOAT32:
+    case MSGPACK_OBJECT_FLOAT64:
+        *ret = object->via.f64;
+        return true;
+    default:
+        return false;
+    }
+}
+
+int
+params_double(const msgpack_object *map, const char *key, double min, double max,
+              double *ret, struct lighter_error *err)
+{
+    const msgpack_object *object = params_find(map, key);
+    double value;
+
+    if (!object)
+        return PARAMS_ABSENT;
+    if (!number_of(object, &value))
+        return wrong_type(object, key, "a number", err);
+    if (!(value >= min && value <= max)) /* nor is NaN */
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "'%s' expects a number from %.15g to %.15g, got %.15g", key,
+                            min, max, value);
+    *ret = value;
+    return 0;
+}
+
 int
 params_bool(const msgpack_object *map, const char *key, bool *ret,
             struct lighter_error *err)

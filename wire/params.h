@@ -19,6 +19,9 @@ const msgpack_object *params_find(const msgpack_object *map, const char *key);
 /* Return: 0; PARAMS_ABSENT, *ret untouched; -EINVAL. */
 int params_int(const msgpack_object *map, const char *key, int64_t min, int64_t max,
                int64_t *ret, struct lighter_error *err);
+/* An int or a float. */
+int params_double(const msgpack_object *map, const char *key, double min, double max,
+                  double *ret, struct lighter_error *err);
 int params_bool(const msgpack_object *map, const char *key, bool *ret,
                 struct lighter_error *err);
 int params_string(const msgpack_object *map, const char *key, msgpack_object_str *ret,

@@ -3,6 +3,8 @@
 #include "tests/unit/unit.h"
 #include "wire/params.h"
 
+#include <math.h>
+
 static struct message message;
 static struct lighter_error err;
 
@@ -47,6 +49,36 @@ START_TEST(an_int_out_of_its_range_is_refused_with_the_range)
                  "'n' expects an int from 0 to 5, got -1");
     ck_assert_int_eq(value, 4711);
     message_done(&message);
+}
+END_TEST
+
+START_TEST(a_number_is_an_int_or_a_float_within_its_range)
+{
+    const msgpack_object *map = params("{'i': 2, 'f': 0.5, 'm': -1, 's': 'x'}");
+    double value = 0;
+
+    ck_assert_int_eq(params_double(map, "i", 0, 5, &value, &err), 0);
+    ck_assert_double_eq(value, 2);
+    ck_assert_int_eq(params_double(map, "f", 0, 5, &value, &err), 0);
+    ck_assert_double_eq(value, 0.5);
+    ck_assert_int_eq(params_double(map, "none", 0, 5, &value, &err), PARAMS_ABSENT);
+    expect_error(params_double(map, "m", 0, 5, &value, &err),
+                 "'m' expects a number from 0 to 5, got -1");
+    expect_error(params_double(map, "s", 0, 5, &value, &err),
+                 "'s' expects a number, got a string");
+    ck_assert_double_eq(value, 0.5);
+    message_done(&message);
+}
+END_TEST
+
+START_TEST(a_number_that_is_none_is_in_no_range)
+{
+    msgpack_object_kv pair = {.key = {.type = MSGPACK_OBJECT_STR, .via.str = {1, "n"}},
+                              .val = {.type = MSGPACK_OBJECT_FLOAT64, .via.f64 = NAN}};
+    msgpack_object map = {.type = MSGPACK_OBJECT_MAP, .via.map = {1, &pair}};
+    double value = 0;
+
+    ck_assert_int_eq(params_double(&map, "n", 0, 5, &value, &err), -EINVAL);
 }
 END_TEST
 
@@ -225,6 +257,8 @@ main(void)
 
     tcase_add_test(params_case, an_int_is_taken_within_its_range);
     tcase_add_test(params_case, an_int_out_of_its_range_is_refused_with_the_range);
+    tcase_add_test(params_case, a_number_is_an_int_or_a_float_within_its_range);
+    tcase_add_test(params_case, a_number_that_is_none_is_in_no_range);
     tcase_add_test(params_case, an_int_above_all_of_ours_is_not_a_negative_one);
     tcase_add_test(params_case, wrong_types_are_refused_with_both_names);
     tcase_add_test(params_case, what_is_not_there_or_nil_is_absent);
