@@ -128,7 +128,7 @@ append(struct journal *journal, const struct journal_record *record,
     r = write_all(journal->fd, image.parts, 3, journal->size, err);
     if (r == 0)
         journal->size += image.size;
-    else if (ftruncate(journal->fd, (off_t)journal->size) < 0)
+    else if (own_cut(journal->fd, &journal->id, journal->size, NULL) < 0)
         journal->broken = true; /* a torn record may stand there */
     return r;
 }
@@ -202,19 +202,37 @@ name_new(char ret_name[NAME_MAX + 1], const char *name)
     snprintf(ret_name, NAME_MAX + 1, "%s.new", name);
 }
 
+/* One that a dead daemon had begun: nobody else makes files in the state directory. */
+static int
+remove_begun(int directory, const char *fresh, struct lighter_error *err)
+{
+    struct own_id id;
+    int r = own_adopt(directory, fresh, S_IFREG, &id, err);
+
+    if (r == 0)
+        r = own_remove(directory, fresh, &id, err);
+    if (r == OWN_OTHER)
+        return lighter_fail(err, LIGHTER_E_STATE, "'%s' is in the way: it is no file",
+                            fresh);
+    return r < 0 ? r : 0;
+}
+
 int
 journal_begin(struct journal *journal, int directory, const char *name,
               struct lighter_error *err)
 {
     char fresh[NAME_MAX + 1];
+    int r;
 
     name_new(fresh, name);
     journal->size = 0;
     journal->broken = false;
-    journal->fd = openat(directory, fresh,
-                         O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return journal->fd < 0 ? lighter_fail_os(err, errno, "make the journal '%s'", fresh)
-                           : 0;
+    r = remove_begun(directory, fresh, err);
+    if (r == 0)
+        r = own_create(directory, fresh, 0600, &journal->fd, err);
+    if (r == 0)
+        r = own_of(journal->fd, &journal->id, err);
+    return r < 0 ? error_wrap(err, r, "make the journal '%s'", fresh) : 0;
 }
 
 int
@@ -225,8 +243,9 @@ journal_replace(struct journal *journal, int directory, const char *name, bool d
     int r = durable ? journal_sync(journal, err) : 0;
 
     name_new(fresh, name);
-    if (r == 0 && renameat(directory, fresh, directory, name) < 0)
-        r = lighter_fail_os(err, errno, "name the journal '%s'", name);
+    if (r == 0)
+        r = own_rename(directory, fresh, directory, name, 0, &journal->id,
+                       journal->size, err);
     if (r == 0 && durable)
         r = storage_sync_names(directory, "the state directory", err);
     return r;
@@ -244,6 +263,7 @@ journal_open(struct journal *journal, int directory, const char *name,
     journal->fd = openat(directory, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     if (journal->fd < 0 || fstat(journal->fd, &status) < 0)
         return lighter_fail_os(err, errno, "open the journal '%s'", name);
+    journal->id = own_of_status(&status);
     journal->size = (uint64_t)status.st_size;
     journal->broken = false; /* it is read again: where it ends will be known */
     return 0;
@@ -313,8 +333,10 @@ journal_read(struct journal *journal, uint64_t limit, journal_visit *visit, void
         return lighter_fail_os(err, errno, "read the journal");
     r = visit_all(journal, bytes, size, visit, data, err);
     munmap(bytes, size);
-    if (r == 0 && limit == UINT64_MAX && journal->size < size &&
-        ftruncate(journal->fd, (off_t)journal->size) < 0)
-        r = lighter_fail_os(err, errno, "cut what is torn off the journal");
+    if (r == 0 && limit == UINT64_MAX && journal->size < size) {
+        r = own_cut(journal->fd, &journal->id, journal->size, err);
+        if (r < 0)
+            error_wrap(err, r, "cut what is torn off the journal");
+    }
     return r;
 }

@@ -13,12 +13,10 @@
 #ifndef DAEMON_JOURNAL_H
 #define DAEMON_JOURNAL_H
 
-#include <lighter/error.h>
+#include "daemon/own.h"
 
 #include <pthread.h>
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 /* Numbers are never used again for something else. */
 enum journal_kind {
@@ -56,6 +54,7 @@ struct journal_record {
 
 struct journal {
     int fd;                /* -1: there is none */
+    struct own_id id;      /* the file that is open */
     _Atomic uint64_t size; /* bytes of whole records */
     bool broken;           /* its end is not known any more: nothing is appended */
     pthread_mutex_t lock;

@@ -231,6 +231,7 @@ cut_back(struct replay *replay, uint64_t limit, struct lighter_error *err)
         r = journal_replace(&fresh, state_fd(job), name, true, err);
     journal_close(&job->journal);
     job->journal.fd = fresh.fd;
+    job->journal.id = fresh.id;
     job->journal.size = fresh.size;
     fresh.fd = -1;
     journal_done(&fresh);
@@ -377,10 +378,17 @@ int
 recovery_drop(struct job *job, struct lighter_error *err)
 {
     char name[NAME_MAX + 1];
+    struct own_id id;
+    int r;
 
     state_journal_name(name, job->name, job->stage);
-    if (unlinkat(state_fd(job), name, 0) < 0 && errno != ENOENT)
-        return lighter_fail_os(err, errno, "remove the journal '%s'", name);
+    r = own_adopt(state_fd(job), name, S_IFREG, &id, err);
+    if (r == 0)
+        r = own_remove(state_fd(job), name, &id, err);
+    if (r == OWN_OTHER)
+        r = lighter_fail(err, LIGHTER_E_STATE, "it is no file");
+    if (r < 0)
+        return error_wrap(err, r, "the journal '%s'", name);
     job->has_journal = false;
     return 0;
 }

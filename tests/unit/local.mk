@@ -32,6 +32,7 @@ unit_tests = \
 	tests/unit/test_metrics_address \
 	tests/unit/test_option \
 	tests/unit/test_outbox \
+	tests/unit/test_own \
 	tests/unit/test_pace \
 	tests/unit/test_params \
 	tests/unit/test_path \
@@ -83,6 +84,8 @@ tests_unit_test_option_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_option_LDADD = libunit.la
 tests_unit_test_outbox_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_outbox_LDADD = libunit.la
+tests_unit_test_own_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_own_LDADD = libunit.la
 tests_unit_test_pace_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_pace_LDADD = libunit.la
 tests_unit_test_params_CPPFLAGS = $(unit_cppflags)
