@@ -229,6 +229,8 @@ check_pipeline(const struct pipelines *pipelines, const struct registry *registr
         char index[16];
         int r = writer_init(&writer, registry, "/", &writers->via.array.ptr[i], err);
 
+        if (r == 0)
+            r = writer_check(&writer, err);
         writer_done(&writer);
         snprintf(index, sizeof index, "%" PRIu32, i);
         if (r < 0)

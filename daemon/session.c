@@ -285,7 +285,9 @@ handle_open(struct session *session, struct message *message, struct reply *repl
         r = job_spec_init(&spec, &session->daemon->registry, message, err);
     if (r < 0)
         return r;
-    r = add_seat(session, &spec, size, &seat, err);
+    r = job_spec_comes_back(&spec) ? 0 : job_spec_check(&spec, err);
+    if (r == 0)
+        r = add_seat(session, &spec, size, &seat, err);
     if (r < 0) {
         job_spec_done(&spec);
         return r;

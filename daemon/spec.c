@@ -197,6 +197,16 @@ job_spec_comes_back(const struct job_spec *spec)
 }
 
 int
+job_spec_check(const struct job_spec *spec, struct lighter_error *err)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; i < spec->n_writers && r == 0; i++)
+        r = writer_check(&spec->writers[i], err);
+    return r;
+}
+
+int
 job_spec_init(struct job_spec *spec, const struct registry *registry,
               const struct message *message, struct lighter_error *err)
 {

@@ -44,6 +44,9 @@ int job_spec_init(struct job_spec *spec, const struct registry *registry,
                   const struct message *message, struct lighter_error *err);
 void job_spec_done(struct job_spec *spec);
 
+/* Are its writers what they say (writer_check())? Return: 0; -EINVAL. */
+int job_spec_check(const struct job_spec *spec, struct lighter_error *err);
+
 /* Is it of a client that has opened this very job before? Its writers are the job's,
  * whatever the configuration says by now.
  */

@@ -1,8 +1,11 @@
 /* writer.c - see writer.h. */
 #include "daemon/writer.h"
 
+#include "daemon/promise.h"
 #include "util/error.h"
 #include "wire/params.h"
+
+#include <linux/limits.h>
 
 static int
 find_type(struct writer *writer, const struct registry *registry,
@@ -70,6 +73,55 @@ writer_init(struct writer *writer, const struct registry *registry, const char *
     if (r < 0)
         writer_done(writer);
     return r;
+}
+
+static int
+check_encoding(const struct lighter_encoding *encoding, struct lighter_error *err)
+{
+    const struct lighter_encoder *encoder = encoding->encoder;
+    int r = encoder && encoder->check_options
+                ? encoder->check_options(encoding->options, err)
+                : 0;
+
+    if (r < 0)
+        return error_wrap(err, r, "'%s'", encoder->name);
+    return encoder ? promise_check_suffix(encoding->suffix, encoder->name,
+                                          encoder->suffixes, err)
+                   : 0;
+}
+
+/* A table may be compressed, whatever writes it. */
+static int
+check_table_name(const struct writer *writer, struct lighter_error *err)
+{
+    const char *path = writer->target;
+    size_t size = strlen(path);
+    char plain[PATH_MAX];
+
+    if (size > 3 && size < sizeof plain && strcmp(path + size - 3, ".gz") == 0) {
+        snprintf(plain, sizeof plain, "%.*s", (int)(size - 3), path);
+        path = plain;
+    }
+    return promise_check_suffix(strrchr(path, '/') + 1, writer->type->name,
+                                writer->type->suffixes, err);
+}
+
+int
+writer_check(const struct writer *writer, struct lighter_error *err)
+{
+    const struct lighter_writer *type = writer->type;
+    const struct lighter_option *option = type->options;
+    int r = promise_check_path(writer->target, err);
+
+    if (r == 0 && type->check_options)
+        r = type->check_options(writer->options, err);
+    if (r == 0 && type->kind == LIGHTER_KIND_TABLE)
+        r = check_table_name(writer, err);
+    for (; option->name && r == 0; option++)
+        if (option->type == LIGHTER_OPTION_ENCODER)
+            r = check_encoding(
+                (const void *)((const char *)writer->options + option->offset), err);
+    return r < 0 ? error_wrap(err, r, "'%s'", type->name) : 0;
 }
 
 void

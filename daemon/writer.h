@@ -21,4 +21,10 @@ int writer_init(struct writer *writer, const struct registry *registry, const ch
                 const msgpack_object *spec, struct lighter_error *err);
 void writer_done(struct writer *writer);
 
+/* Can it be what its options say: are they right all together, and do its target and
+ * its suffix promise only what is made? For who asks for it, not for a writer that a
+ * journal remembers. Return: 0; -EINVAL.
+ */
+int writer_check(const struct writer *writer, struct lighter_error *err);
+
 #endif

@@ -132,6 +132,16 @@ struct lighter_encoder {
     int (*encode)(const void *options, const struct lighter_value *sample,
                   struct lighter_sink *sink, const struct lighter_services *services,
                   struct lighter_error *err);
+
+    /* since 0.2.0 */
+
+    /* Are the options right, all together? Called when a job is opened and when a
+     * configuration is checked, on the daemon's loop: must not block. NULL: any are. */
+    int (*check_options)(const void *options, struct lighter_error *err);
+
+    /* The suffixes of the formats that it makes, with spaces between: ".png". One that
+     * promises another well-known format is refused. NULL: any will do. */
+    const char *suffixes;
 };
 
 /* What LIGHTER_OPTION_ENCODER gives: lent for the life of the writer. */
@@ -210,6 +220,11 @@ struct lighter_writer {
 
     /* The stream is over, well or not. NULL: nothing to free. */
     void (*close)(void *state);
+
+    /* since 0.2.0; as an encoder's. A table's target is what must not promise another
+     * format. */
+    int (*check_options)(const void *options, struct lighter_error *err);
+    const char *suffixes;
 };
 
 /* ---- policies ------------------------------------------------------------------ */

@@ -3,11 +3,12 @@
 
 void
 cell_writer_init(struct cell_writer *cells, const struct lighter_services *services,
-                 struct lighter_sink *sink, bool alone)
+                 struct lighter_sink *sink, bool alone, bool lf)
 {
     pytext_init(&cells->row, services, sink);
     pytext_init_memory(&cells->scratch, PYTEXT_MAX_SIZE);
     cells->alone = alone;
+    cells->lf = lf;
 }
 
 void

@@ -13,11 +13,12 @@ struct cell_writer {
     struct pytext row;     /* on its way into the shard */
     struct pytext scratch; /* the text of a nested value, before it is quoted */
     bool alone;            /* rows have one cell */
+    bool lf;               /* they end in LF, not in CR LF */
 };
 
 void cell_writer_init(struct cell_writer *cells,
                       const struct lighter_services *services,
-                      struct lighter_sink *sink, bool alone);
+                      struct lighter_sink *sink, bool alone, bool lf);
 void cell_writer_done(struct cell_writer *cells);
 
 /* Bytes of what stands behind a cell. */
@@ -37,8 +38,9 @@ cell_end(struct cell_writer *cells)
 static inline void
 row_end(struct cell_writer *cells)
 {
-    cells->row.at[-1] = '\r';
-    *cells->row.at++ = '\n';
+    cells->row.at[-1] = cells->lf ? '\n' : '\r';
+    if (!cells->lf)
+        *cells->row.at++ = '\n';
 }
 
 #endif

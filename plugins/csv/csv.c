@@ -14,13 +14,17 @@
 struct csv_options {
     const char *path;
     struct lighter_strings keys;
+    const char *line_end;
 };
+
+#define LINE_END_LF "lf"
 
 struct csv {
     size_t n_keys;
     const char *const *names;   /* lent by the options */
     struct lighter_value *keys; /* the names as values: n_keys, owned */
     struct column *columns;     /* n_keys, owned; of the batch at hand */
+    bool lf;                    /* lines end in LF, not in CR LF */
 };
 
 static const struct lighter_option csv_option_table[] = {
@@ -34,8 +38,26 @@ static const struct lighter_option csv_option_table[] = {
      .required = true,
      .offset = offsetof(struct csv_options, keys),
      .help = "Keys of the outputs that become columns, in this order"},
+    {.name = "line_end",
+     .type = LIGHTER_OPTION_STRING,
+     .fallback = "crlf",
+     .offset = offsetof(struct csv_options, line_end),
+     .help = "crlf, as Python's csv module writes it, or lf"},
     {.name = NULL},
 };
+
+static int
+csv_check_options(const void *options, struct lighter_error *err)
+{
+    const struct csv_options *chosen = options;
+
+    if (strcmp(chosen->line_end, "crlf") == 0 ||
+        strcmp(chosen->line_end, LINE_END_LF) == 0)
+        return 0;
+    return lighter_fail(err, LIGHTER_E_PARAMS,
+                        "'line_end' expects 'crlf' or 'lf', got '%.64s'",
+                        chosen->line_end);
+}
 
 static void
 csv_close(void *state)
@@ -60,6 +82,7 @@ csv_open(void **ret_state, const void *options, const struct lighter_context *co
     if (csv) {
         csv->n_keys = chosen->keys.count;
         csv->names = chosen->keys.items;
+        csv->lf = strcmp(chosen->line_end, LINE_END_LF) == 0;
         csv->keys = calloc(csv->n_keys, sizeof *csv->keys);
         csv->columns = calloc(csv->n_keys, sizeof *csv->columns);
     }
@@ -214,7 +237,7 @@ csv_header(void *state, struct lighter_sink *sink,
     struct cell_writer cells;
     int r = 0;
 
-    cell_writer_init(&cells, services, sink, csv->n_keys == 1);
+    cell_writer_init(&cells, services, sink, csv->n_keys == 1, csv->lf);
     for (size_t i = 0; r == 0 && i < csv->n_keys; i++) {
         r = cell_put(&cells, &csv->keys[i], err);
         if (r == 0)
@@ -254,7 +277,7 @@ csv_write(void *state, const struct lighter_task *task, struct lighter_output *o
 
     find_columns(csv, task->batch->outputs);
     cell_writer_init(&cells, task->services, task->services->sink(output),
-                     csv->n_keys == 1);
+                     csv->n_keys == 1, csv->lf);
     for (uint64_t i = 0; r == 0 && i < task->count; i++)
         r = put_row(csv, task->first + i, &cells, err);
     if (r == 0)
@@ -278,6 +301,8 @@ static const struct lighter_writer csv_writer = {
     .header = csv_header,
     .write = csv_write,
     .close = csv_close,
+    .check_options = csv_check_options,
+    .suffixes = ".csv",
 };
 
 static const struct lighter_writer *const csv_writers[] = {&csv_writer, NULL};

@@ -23,7 +23,7 @@ enum filter { /* PNG 9.2: the byte that stands before a row */
  * have to be.
  */
 #define FILTER_BLOCK 64
-#define FILTER_BEFORE 4 /* the longest pixel */
+#define FILTER_BEFORE 8 /* the longest pixel: RGBA of 16 bits */
 
 /* Filter one row of `size` bytes, `pixel_size` of them a pixel. */
 void filter_row(enum filter filter, const uint8_t *row, const uint8_t *above,

@@ -14,8 +14,11 @@
 
 struct image_options {
     const char *suffix;
-    int64_t compression;
+    int64_t compression, bits;
+    const char *scale;
 };
+
+#define SCALE_UNIT "unit"
 
 static const struct lighter_option image_options[] = {
     {.name = "suffix",
@@ -30,6 +33,19 @@ static const struct lighter_option image_options[] = {
      .min = 0,
      .max = PNG_COMPRESSION_MAX,
      .help = "0 none, 1 fast, 2 to 9 slower and, for drawings and text, smaller"},
+    {.name = "bits",
+     .type = LIGHTER_OPTION_INT,
+     .fallback = "0",
+     .offset = offsetof(struct image_options, bits),
+     .min = 0,
+     .max = 16,
+     .help = "Of a channel: 8 or 16; 0: 16 for uint16, else 8"},
+    {.name = "scale",
+     .type = LIGHTER_OPTION_STRING,
+     .fallback = "dtype",
+     .offset = offsetof(struct image_options, scale),
+     .help = "dtype: integers are pixels, other values from 0 to 1; unit: all are from "
+             "0 to 1"},
     {.name = NULL},
 };
 
@@ -48,10 +64,25 @@ check_sides(const char *name, const struct pixels *pixels, struct lighter_error 
             "%s expects a height and a width of 1 to %d, got %llu x %llu", name,
             PNG_MAX_SIDE, (unsigned long long)pixels->height,
             (unsigned long long)pixels->width);
-    if (pixels->width * pixels->channels > PNG_MAX_ROW)
-        return lighter_fail(
-            err, LIGHTER_E_VALUE, "%s expects rows of at most %d bytes, got %llu", name,
-            PNG_MAX_ROW, (unsigned long long)(pixels->width * pixels->channels));
+    if (pixels_row_size(pixels) > PNG_MAX_ROW)
+        return lighter_fail(err, LIGHTER_E_VALUE,
+                            "%s expects rows of at most %d bytes, got %llu", name,
+                            PNG_MAX_ROW, (unsigned long long)pixels_row_size(pixels));
+    return 0;
+}
+
+static int
+check_options(const void *options, struct lighter_error *err)
+{
+    const struct image_options *chosen = options;
+
+    if (chosen->bits != 0 && chosen->bits != 8 && chosen->bits != 16)
+        return lighter_fail(err, LIGHTER_E_PARAMS, "'bits' expects 8 or 16, got %lld",
+                            (long long)chosen->bits);
+    if (strcmp(chosen->scale, "dtype") != 0 && strcmp(chosen->scale, SCALE_UNIT) != 0)
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "'scale' expects 'dtype' or 'unit', got '%.64s'",
+                            chosen->scale);
     return 0;
 }
 
@@ -60,10 +91,12 @@ encode(const char *name, const char *axes, const struct image_options *options,
        const struct lighter_value *sample, struct lighter_sink *sink,
        const struct lighter_services *services, struct lighter_error *err)
 {
+    const struct pixels_format format = {(unsigned)options->bits,
+                                         strcmp(options->scale, SCALE_UNIT) == 0};
     struct pixels pixels;
     int r;
 
-    r = pixels_view(&pixels, name, axes, sample, err);
+    r = pixels_view(&pixels, name, axes, &format, sample, err);
     if (r == 0)
         r = check_sides(name, &pixels, err);
     if (r < 0)
@@ -90,10 +123,12 @@ image_3d_encode(const void *options, const struct lighter_value *sample,
 static const struct lighter_encoder image_2d = {
     .size = sizeof(struct lighter_encoder),
     .name = "image_2d",
-    .summary = "a tensor of values from 0 to 1 (CHW) as a PNG image",
+    .summary = "a tensor (CHW) as a PNG image",
     .options = image_options,
     .options_size = sizeof(struct image_options),
     .encode = image_2d_encode,
+    .check_options = check_options,
+    .suffixes = ".png",
 };
 
 static const struct lighter_encoder image_3d = {
@@ -103,6 +138,8 @@ static const struct lighter_encoder image_3d = {
     .options = image_options,
     .options_size = sizeof(struct image_options),
     .encode = image_3d_encode,
+    .check_options = check_options,
+    .suffixes = ".png",
 };
 
 static const struct lighter_encoder *const encoders[] = {&image_2d, &image_3d, NULL};

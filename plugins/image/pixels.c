@@ -7,6 +7,10 @@
  */
 #include "plugins/image/pixels.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "values are little-endian and read as they are");
 
@@ -72,6 +76,35 @@ static void (*const to_floats[LIGHTER_N_DTYPES])(const uint8_t *, float *) = {
     [LIGHTER_FLOAT64] = float64_to_floats,
 };
 
+/* Integers as they are; what is beyond int64 is no pixel either way. */
+#define TO_INTEGERS(name, type)                                                        \
+    static void name##_to_integers(const uint8_t *restrict values,                     \
+                                   int64_t *restrict integers)                         \
+    {                                                                                  \
+        for (size_t i = 0; i < BLOCK; i++) {                                           \
+            type value;                                                                \
+                                                                                       \
+            memcpy(&value, values + i * sizeof value, sizeof value);                   \
+            integers[i] = (int64_t)value;                                              \
+        }                                                                              \
+    }
+
+TO_INTEGERS(uint8, uint8_t)
+TO_INTEGERS(int8, int8_t)
+TO_INTEGERS(int16, int16_t)
+TO_INTEGERS(uint16, uint16_t)
+TO_INTEGERS(int32, int32_t)
+TO_INTEGERS(uint32, uint32_t)
+TO_INTEGERS(int64, int64_t)
+TO_INTEGERS(uint64, uint64_t) /* above INT64_MAX: below 0 */
+
+static void (*const to_integers[LIGHTER_N_DTYPES])(const uint8_t *, int64_t *) = {
+    [LIGHTER_UINT8] = uint8_to_integers, [LIGHTER_INT8] = int8_to_integers,
+    [LIGHTER_INT16] = int16_to_integers, [LIGHTER_UINT16] = uint16_to_integers,
+    [LIGHTER_INT32] = int32_to_integers, [LIGHTER_UINT32] = uint32_to_integers,
+    [LIGHTER_INT64] = int64_to_integers, [LIGHTER_UINT64] = uint64_to_integers,
+};
+
 static bool
 takes(uint32_t dtype)
 {
@@ -92,9 +125,11 @@ count_rows(const struct lighter_tensor *tensor)
 
 int
 pixels_view(struct pixels *ret_pixels, const char *name, const char *axes,
-            const struct lighter_value *sample, struct lighter_error *err)
+            const struct pixels_format *format, const struct lighter_value *sample,
+            struct lighter_error *err)
 {
     const struct lighter_tensor *tensor = &sample->as.tensor;
+    bool unit;
 
     if (sample->type != LIGHTER_TENSOR)
         return lighter_fail(err, LIGHTER_E_TYPE, "%s expects a tensor, got %s", name,
@@ -106,10 +141,34 @@ pixels_view(struct pixels *ret_pixels, const char *name, const char *axes,
     if (!takes(tensor->dtype))
         return lighter_fail(err, LIGHTER_E_TYPE, "%s expects real numbers, got %s",
                             name, lighter_dtype_name(tensor->dtype));
-    *ret_pixels = (struct pixels){tensor->data, tensor->dtype, tensor->shape[0],
-                                  count_rows(tensor), tensor->shape[tensor->ndim - 1]};
+    unit = format->unit || !to_integers[tensor->dtype];
+    *ret_pixels =
+        (struct pixels){.data = tensor->data,
+                        .dtype = tensor->dtype,
+                        .channels = tensor->shape[0],
+                        .height = count_rows(tensor),
+                        .width = tensor->shape[tensor->ndim - 1],
+                        .bits = format->bits ? format->bits
+                                : tensor->dtype == LIGHTER_UINT16 && !unit ? 16
+                                                                           : 8,
+                        .unit = unit,
+                        .name = name};
     return 0;
 }
+
+size_t
+pixels_size(const struct pixels *pixels)
+{
+    return pixels->channels * (pixels->bits / 8);
+}
+
+size_t
+pixels_row_size(const struct pixels *pixels)
+{
+    return pixels->width * pixels_size(pixels);
+}
+
+/* ---- values that stand for 0 to 1 ---------------------------------------------- */
 
 /* Clamp, scale, and put into one byte of each pixel. Floats are compared by their bits:
  * those that are not negative are ordered as integers are, NaN last. Comparing them as
@@ -133,20 +192,31 @@ add_channel(const float *restrict real, unsigned channel, uint32_t *restrict pix
     }
 }
 
+/* The values of one channel: `n` of them from the `first` on, then zeros. Copied
+ * first, for the client may change them meanwhile.
+ */
+static void
+take_values(const struct pixels *pixels, unsigned channel, size_t first, size_t n,
+            uint8_t ret_values[BLOCK * VALUE_MAX])
+{
+    size_t size = lighter_dtype_size(pixels->dtype);
+    size_t plane = pixels->height * pixels->width;
+
+    memcpy(ret_values, pixels->data + (channel * plane + first) * size, n * size);
+    memset(ret_values + n * size, 0, (BLOCK - n) * size);
+}
+
 /* `n` pixels, BLOCK at most, from the `first` value of each channel on. */
 static void
-block_to_row(const struct pixels *pixels, size_t first, size_t n, uint8_t *ret_row)
+units_to_bytes(const struct pixels *pixels, size_t first, size_t n, uint8_t *ret_row)
 {
-    size_t size = lighter_dtype_size(pixels->dtype), channels = pixels->channels;
-    size_t plane_size = pixels->height * pixels->width * size;
-    const uint8_t *data = pixels->data + first * size;
     uint8_t values[BLOCK * VALUE_MAX], row[BLOCK * CHANNELS_MAX];
+    size_t channels = pixels->channels;
     uint32_t block[BLOCK] = {0};
     float real[BLOCK];
 
-    memset(values + n * size, 0, (BLOCK - n) * size);
     for (unsigned c = 0; c < channels; c++) {
-        memcpy(values, data + c * plane_size, n * size);
+        take_values(pixels, c, first, n, values);
         to_floats[pixels->dtype](values, real);
         add_channel(real, c, block);
     }
@@ -155,14 +225,96 @@ block_to_row(const struct pixels *pixels, size_t first, size_t n, uint8_t *ret_r
     memcpy(ret_row, row, n * channels);
 }
 
-void
-pixels_row(const struct pixels *pixels, uint64_t y, uint8_t *ret_row)
-{
-    size_t width = pixels->width;
+/* ---- other blocks: a channel at a time ------------------------------------------ */
 
-    for (size_t x = 0; x < width; x += BLOCK) {
+static void
+units_to_integers(const uint8_t *values, uint32_t dtype, int64_t largest,
+                  int64_t *ret_integers)
+{
+    float real[BLOCK];
+
+    to_floats[dtype](values, real);
+    for (size_t i = 0; i < BLOCK; i++) {
+        float value = real[i] > 0 ? real[i] : 0; /* NaN: 0 */
+
+        ret_integers[i] = (int64_t)((value < 1 ? value : 1) * (float)largest);
+    }
+}
+
+static int
+check_range(const struct pixels *pixels, const int64_t *integers, size_t n,
+            int64_t largest, struct lighter_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        char value[24];
+
+        if (integers[i] >= 0 && integers[i] <= largest)
+            continue;
+        snprintf(value, sizeof value,
+                 pixels->dtype == LIGHTER_UINT64 ? "%" PRIu64 : "%" PRId64,
+                 integers[i]);
+        return lighter_fail(err, LIGHTER_E_VALUE,
+                            "%s expects integers from 0 to %" PRId64
+                            " (bits = %u), got %s: integers are pixels as they are; "
+                            "see its options bits and scale",
+                            pixels->name, largest, pixels->bits, value);
+    }
+    return 0;
+}
+
+/* Big-endian (PNG, 7.1). */
+static void
+put_channel(const struct pixels *pixels, const int64_t *integers, size_t n,
+            unsigned channel, uint8_t *ret_row)
+{
+    size_t step = pixels_size(pixels);
+
+    for (size_t i = 0; i < n; i++) {
+        uint8_t *at = ret_row + i * step + channel * (pixels->bits / 8);
+
+        if (pixels->bits == 16)
+            *at++ = (uint8_t)(integers[i] >> 8);
+        *at = (uint8_t)integers[i];
+    }
+}
+
+static int
+integers_to_row(const struct pixels *pixels, size_t first, size_t n, uint8_t *ret_row,
+                struct lighter_error *err)
+{
+    int64_t integers[BLOCK], largest = ((int64_t)1 << pixels->bits) - 1;
+    uint8_t values[BLOCK * VALUE_MAX];
+    int r = 0;
+
+    for (unsigned c = 0; c < pixels->channels && r == 0; c++) {
+        take_values(pixels, c, first, n, values);
+        if (pixels->unit) {
+            units_to_integers(values, pixels->dtype, largest, integers);
+        } else {
+            to_integers[pixels->dtype](values, integers);
+            r = check_range(pixels, integers, n, largest, err);
+        }
+        put_channel(pixels, integers, n, c, ret_row);
+    }
+    return r;
+}
+
+/* ---- a row ---------------------------------------------------------------------- */
+
+int
+pixels_row(const struct pixels *pixels, uint64_t y, uint8_t *ret_row,
+           struct lighter_error *err)
+{
+    size_t width = pixels->width, size = pixels_size(pixels);
+    int r = 0;
+
+    for (size_t x = 0; x < width && r == 0; x += BLOCK) {
         size_t n = width - x < BLOCK ? width - x : BLOCK;
 
-        block_to_row(pixels, y * width + x, n, ret_row + x * pixels->channels);
+        if (pixels->unit && pixels->bits == 8)
+            units_to_bytes(pixels, y * width + x, n, ret_row + x * size);
+        else
+            r = integers_to_row(pixels, y * width + x, n, ret_row + x * size, err);
     }
+    return r;
 }

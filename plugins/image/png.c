@@ -14,8 +14,6 @@
 #define HEADER_SIZE 13 /* 11.2.2 */
 #define DATA_MAX ((size_t)64 << 10) /* in one IDAT; any number will do */
 
-#define BIT_DEPTH 8
-
 /* Rows that go by one row's filter, at compression 1: its choice is not seen in the
  * time then, and in less than 1 % of the size. */
 #define ROWS_ALIKE 16
@@ -99,7 +97,7 @@ put_header(struct writing *writing, const struct pixels *pixels)
     memset(data, 0, HEADER_SIZE); /* the last three: there is one method of each */
     set32(data, (uint32_t)pixels->width);
     set32(data + 4, (uint32_t)pixels->height);
-    data[8] = BIT_DEPTH;
+    data[8] = (uint8_t)pixels->bits;
     data[9] = (uint8_t)color_type_of(pixels->channels);
     commit_chunk(writing, chunk, "IHDR", HEADER_SIZE);
     return 0;
@@ -158,14 +156,14 @@ put_data(struct writing *writing, const uint8_t *data, size_t size, bool last)
 static int
 rows_init(struct rows *rows, const struct pixels *pixels)
 {
-    size_t size = pixels->width * pixels->channels;
+    size_t size = pixels_row_size(pixels);
     size_t room = FILTER_BEFORE + size + FILTER_BLOCK;
     uint8_t *memory = calloc(3, room);
 
     *rows = (struct rows){.memory = memory, .size = size};
     if (!memory)
         return -ENOMEM;
-    rows->pixel_size = pixels->channels;
+    rows->pixel_size = pixels_size(pixels);
     rows->row = memory + FILTER_BEFORE;
     rows->above = rows->row + room;
     rows->filtered = rows->above + room;
@@ -179,14 +177,15 @@ chooses(int compression, uint64_t y)
     return compression > 1 || y == 0 || y % ROWS_ALIKE == 1;
 }
 
-static void
-next_row(struct rows *rows, const struct pixels *pixels, uint64_t y)
+static int
+next_row(struct rows *rows, const struct pixels *pixels, uint64_t y,
+         struct lighter_error *err)
 {
     uint8_t *above = rows->row;
 
     rows->row = rows->above;
     rows->above = above;
-    pixels_row(pixels, y, rows->row);
+    return pixels_row(pixels, y, rows->row, err);
 }
 
 static int
@@ -197,7 +196,9 @@ put_rows(struct writing *writing, struct rows *rows, const struct pixels *pixels
     int r = begin_data(writing);
 
     for (uint64_t y = 0; y < pixels->height && r == 0; y++) {
-        next_row(rows, pixels, y);
+        r = next_row(rows, pixels, y, writing->err);
+        if (r < 0)
+            break;
         if (compression && chooses(compression, y))
             filter =
                 filter_choose(rows->row, rows->above, rows->size, rows->pixel_size);

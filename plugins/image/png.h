@@ -23,7 +23,7 @@ bool png_takes(uint64_t channels);
 /* Write a whole file. 1 <= width, height <= PNG_MAX_SIDE; png_takes(channels); rows of
  * at most PNG_MAX_ROW bytes.
  *
- * Return: 0; negative where there is no memory.
+ * Return: 0; negative where there is no memory, or a value is no pixel.
  */
 int png_write(const struct pixels *pixels, int compression, struct lighter_sink *sink,
               const struct lighter_services *services, struct lighter_error *err);

@@ -67,6 +67,7 @@ static const struct lighter_encoder tensor_encoder = {
     .options = tensor_options,
     .options_size = sizeof(struct tensor_options),
     .encode = tensor_encode,
+    .suffixes = ".pt .pth",
 };
 
 static const struct lighter_encoder *const encoders[] = {&tensor_encoder, NULL};

@@ -36,7 +36,7 @@ smallest_byte(const struct pixels *pixels, uint8_t *row)
     uint8_t smallest = UINT8_MAX;
 
     for (uint64_t y = 0; y < pixels->height && smallest > 0; y++) {
-        pixels_row(pixels, y, row);
+        pixels_row(pixels, y, row, NULL); /* 8 bits of what always fits them */
         for (size_t i = 0; i < size; i++)
             smallest = row[i] < smallest ? row[i] : smallest;
     }
@@ -83,7 +83,7 @@ draw(const struct frames *frames, uint64_t index)
     uint8_t *row = frames->picture->data[0];
 
     for (uint64_t y = 0; y < frames->height; y++) {
-        pixels_row(pixels, index * frames->height + y, row);
+        pixels_row(pixels, index * frames->height + y, row, NULL);
         memset(row + size, frames->padding, padded_size - size);
         row += frames->picture->linesize[0];
     }

@@ -71,13 +71,36 @@ check_shape(const uint64_t *shape, struct lighter_error *err)
 }
 
 static int
-check_preset(const char *preset, struct lighter_error *err)
+check_options(const void *options, struct lighter_error *err)
 {
-    if (movie_has_preset(preset))
+    const struct video_options *chosen = options;
+
+    if (movie_has_preset(chosen->preset))
         return 0;
     return lighter_fail(err, LIGHTER_E_PARAMS,
                         "'preset' of video expects one of %s, got '%.100s'",
-                        MOVIE_PRESETS, preset);
+                        MOVIE_PRESETS, chosen->preset);
+}
+
+/* What frames are made of: of integers only what a picture usually is. */
+static int
+check_dtype(uint32_t dtype, struct lighter_error *err)
+{
+    switch (dtype) {
+    case LIGHTER_INT8:
+    case LIGHTER_INT16:
+    case LIGHTER_UINT16:
+    case LIGHTER_INT32:
+    case LIGHTER_UINT32:
+    case LIGHTER_INT64:
+    case LIGHTER_UINT64:
+        return lighter_fail(err, LIGHTER_E_TYPE,
+                            "video expects uint8 pixels, or floating-point or bool "
+                            "values from 0 to 1, got %s",
+                            lighter_dtype_name(dtype));
+    default:
+        return 0;
+    }
 }
 
 static int
@@ -157,15 +180,16 @@ video_encode(const void *options, const struct lighter_value *sample,
              struct lighter_error *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static const struct pixels_format format = {.bits = 8};
     const struct video_options *video = options;
     struct pixels pixels;
     int r;
 
-    r = pixels_view(&pixels, "video", "CTHW", sample, err);
+    r = pixels_view(&pixels, "video", "CTHW", &format, sample, err);
+    if (r == 0)
+        r = check_dtype(pixels.dtype, err);
     if (r == 0)
         r = check_shape(sample->as.tensor.shape, err);
-    if (r == 0)
-        r = check_preset(video->preset, err);
     if (r < 0)
         return r;
     pthread_once(&once, silence_libav);
@@ -175,10 +199,12 @@ video_encode(const void *options, const struct lighter_value *sample,
 static const struct lighter_encoder video_encoder = {
     .size = sizeof(struct lighter_encoder),
     .name = "video",
-    .summary = "a tensor of values from 0 to 1 (CTHW) as an MP4 video (H.264)",
+    .summary = "a tensor (CTHW) as an MP4 video (H.264)",
     .options = video_options,
     .options_size = sizeof(struct video_options),
     .encode = video_encode,
+    .check_options = check_options,
+    .suffixes = ".mp4 .mov", /* both are the ISO base media format */
 };
 
 static const struct lighter_encoder *const encoders[] = {&video_encoder, NULL};

@@ -282,10 +282,43 @@ def test_an_empty_cell_that_is_alone_in_its_row_is_quoted(daemon, tmp_path, valu
 
 
 @pytest.mark.parametrize(
-    "name", ["predictions", "a.b.csv", ".csv", "sub/dir/t.tsv", "ä ö.csv"]
+    "name", ["predictions", "a.b.csv", ".csv", "sub/dir/t.txt", "ä ö.csv"]
 )
 def test_any_path_is_a_table(daemon, tmp_path, name):
     check(daemon, tmp_path / name, ["x"], [{"x": [1]}])
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.tsv", "t.xlsx", "t.zip", "t.CSV.bz2"])
+def test_a_name_that_promises_another_format_is_refused(daemon, tmp_path, name):
+    with pytest.raises(ValueError, match="promises the format"):
+        write(daemon, tmp_path / name, ["x"], [{"x": [1]}])
+
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "path", ["s3://bucket/t.csv", "{epoch}.csv", "{rank}/t.csv", "{stage}/t.csv"]
+)
+def test_a_path_that_asks_for_what_nobody_does_is_refused(
+    daemon, tmp_path, monkeypatch, path
+):
+    monkeypatch.chdir(tmp_path)
+    writer = {"type": "csv", "options": {"path": path, "keys": ["x"]}}
+    with daemon.raw() as client:
+        refused = client.refusal("open", job="p", cwd=str(tmp_path), writers=[writer])
+
+    assert refused.code == "bad_params" and path.split("/")[0] in refused.message
+    assert not list(tmp_path.iterdir())
+
+
+def test_lines_end_in_lf_where_that_is_chosen(daemon, tmp_path):
+    options = {"path": str(tmp_path / "t.csv"), "keys": ["x", "y"], "line_end": "lf"}
+    with daemon.raw() as client:
+        client.call("open", job="p", writers=[{"type": "csv", "options": options}])
+        client.call("write", job=1, seq=1, outputs={"x": [1, "a\r\nb"], "y": [2, 3]})
+        client.call("end", job=1)
+
+    assert (tmp_path / "t.csv").read_bytes() == b'x,y\n1,2\n"a\r\nb",3\n'
 
 
 def test_a_relative_path_is_taken_from_where_the_client_works(

@@ -66,7 +66,8 @@ def test_slices_stand_below_one_another(daemon, tmp_path, torch, channels, dtype
     image_module = pytest.importorskip("PIL.Image")
     volume = (torch.rand(channels, 4, 5, 7) * 1.4 - 0.2).to(getattr(torch, dtype))
 
-    save(daemon, tmp_path, "image_3d", [volume])
+    writer_fn = {"name": "image_3d", "scale": "unit"} if dtype == "uint8" else "image_3d"
+    save(daemon, tmp_path, writer_fn, [volume])
 
     stacked = volume.reshape(channels, 4 * 5, 7)
     expected = (stacked.float().clamp(0, 1) * 255).to(torch.uint8).permute(1, 2, 0)

@@ -124,11 +124,49 @@ def test_pixels_are_those_of_lighters_rule(
     np, image_module = pytest.importorskip("numpy"), pytest.importorskip("PIL.Image")
     image = any_image(torch, dtype, channels)
 
-    save(shared_daemon, tmp_path / "out", "image_2d", [image])
+    unit = {"name": "image_2d", "scale": "unit"}
+    save(shared_daemon, tmp_path / "out", unit if "int" in dtype else "image_2d", [image])
 
     with image_module.open(tmp_path / "out/0.png") as png:
         assert png.mode == {1: "L", 3: "RGB", 4: "RGBA"}[channels]
         assert np.array_equal(np.asarray(png), judges.pixels(torch, image))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64"])
+def test_a_label_map_keeps_its_labels(daemon, tmp_path, torch, dtype):
+    np, image_module = pytest.importorskip("numpy"), pytest.importorskip("PIL.Image")
+    labels = torch.arange(5 * 7).remainder(5).view(1, 5, 7).to(getattr(torch, dtype))
+
+    save(daemon, tmp_path / "out", "image_2d", [labels])
+
+    with image_module.open(tmp_path / "out/0.png") as png:
+        assert np.array_equal(np.asarray(png), labels[0].numpy())
+
+
+@pytest.mark.parametrize("dtype, bits", [("uint16", None), ("int32", 16)])
+def test_an_image_of_16_bits_keeps_its_values(daemon, tmp_path, dtype, bits):
+    np, image_module = pytest.importorskip("numpy"), pytest.importorskip("PIL.Image")
+    image = (np.arange(30 * 40) * 54).reshape(1, 30, 40).astype(dtype)
+    options = {"bits": bits} if bits else {}
+
+    save(daemon, tmp_path / "out", {"name": "image_2d", **options}, image[None])
+
+    with image_module.open(tmp_path / "out/0.png") as png:
+        assert png.mode.startswith("I")  # 16 bits, or what Pillow widens them to
+        assert np.array_equal(np.asarray(png).astype(dtype), image[0])
+
+
+def test_a_value_that_is_no_pixel_is_refused_by_its_sample(daemon, tmp_path, torch):
+    with pytest.raises(ValueError, match="sample 1: .*0 to 255 .bits = 8., got 300"):
+        save(daemon, tmp_path / "out", "image_2d", torch.tensor([[[[4]]], [[[300]]]]))
+
+    assert judges.files(tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize("suffix", [".jpg", "_seg.nii", ".NPY"])
+def test_a_suffix_that_promises_another_format_is_refused(daemon, tmp_path, suffix):
+    with pytest.raises(ValueError, match=f"'{suffix}' promises the format"):
+        save(daemon, tmp_path, {"name": "image_2d", "suffix": suffix}, [])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 129), (300, 2), (128, 128), (257, 255)])

@@ -44,7 +44,15 @@ find_option(const struct lighter_writer *writer, const char *name)
 }
 
 static void
-table_open(struct table *table, const char *const *keys, size_t n_keys)
+set_line_end(struct table *table, const char *line_end)
+{
+    memcpy(table->options.bytes + find_option(table->writer, "line_end")->offset,
+           &line_end, sizeof line_end);
+}
+
+static void
+table_open_with(struct table *table, const char *const *keys, size_t n_keys,
+                const char *line_end)
 {
     const struct lighter_strings strings = {n_keys, keys};
     const struct lighter_context context = {.size = sizeof context, .world_size = 1};
@@ -57,8 +65,15 @@ table_open(struct table *table, const char *const *keys, size_t n_keys)
     ck_assert_uint_le(table->writer->options_size, sizeof table->options);
     memcpy(table->options.bytes + find_option(table->writer, "keys")->offset, &strings,
            sizeof strings);
+    set_line_end(table, line_end);
     ck_assert_int_eq(
         table->writer->open(&table->state, &table->options, &context, &table->err), 0);
+}
+
+static void
+table_open(struct table *table, const char *const *keys, size_t n_keys)
+{
+    table_open_with(table, keys, n_keys, "crlf");
 }
 
 #define OPEN(table, ...)                                                               \
@@ -178,6 +193,30 @@ START_TEST(the_header_of_one_empty_key_is_two_quotes)
 
     OPEN(&table, "");
     expect_header(&table, "\"\"\r\n");
+}
+END_TEST
+
+START_TEST(lines_end_in_lf_where_that_is_chosen_and_cells_keep_theirs)
+{
+    struct table table;
+
+    table_open_with(&table, (const char *const[]){"a", "b"}, 2, "lf");
+    table_write(&table, OUTPUTS(S("a"), LIST(I(1), S("x\r\ny")), S("b"), I(2)));
+    expect_rows(&table, "1,2\n\"x\r\ny\",2\n");
+    table_close(&table);
+}
+END_TEST
+
+START_TEST(another_line_end_is_refused_before_any_row)
+{
+    struct table table;
+
+    OPEN(&table, "a");
+    ck_assert_int_eq(table.writer->check_options(&table.options, &table.err), 0);
+    set_line_end(&table, "cr");
+    ck_assert_int_lt(table.writer->check_options(&table.options, &table.err), 0);
+    ck_assert_str_eq(table.err.message, "'line_end' expects 'crlf' or 'lf', got 'cr'");
+    table_close(&table);
 }
 END_TEST
 
@@ -630,6 +669,8 @@ main(void)
     tcase_add_test(header, the_header_is_the_keys_in_their_order);
     tcase_add_test(header, the_header_is_quoted_like_any_row);
     tcase_add_test(header, the_header_of_one_empty_key_is_two_quotes);
+    tcase_add_test(header, lines_end_in_lf_where_that_is_chosen_and_cells_keep_theirs);
+    tcase_add_test(header, another_line_end_is_refused_before_any_row);
     tcase_add_test(header, the_descriptor_says_what_the_daemon_must_know);
     tcase_add_test(cells, lists_give_a_cell_a_row);
     tcase_add_test(cells, text_is_never_retyped);

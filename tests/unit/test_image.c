@@ -16,7 +16,8 @@ static struct lighter_sink sink;
 static struct lighter_error err;
 static struct {
     const char *suffix;
-    int64_t compression;
+    int64_t compression, bits;
+    const char *scale;
 } options;
 
 static void
@@ -26,6 +27,8 @@ set_up(void)
     image_3d = lighter_plugin.encoders[1];
     encoder = image_2d;
     options.compression = 1;
+    options.bits = 0;
+    options.scale = "dtype";
     noisy = false;
     sink_init(&sink);
     err = (struct lighter_error)LIGHTER_ERROR_INIT;
@@ -163,10 +166,11 @@ START_TEST(every_16_bit_float_is_exact)
 }
 END_TEST
 
-START_TEST(integers_are_white_from_1_on)
+START_TEST(with_the_scale_unit_integers_are_white_from_1_on)
 {
     const uint8_t expected[] = {0, 255, 255, 255}, below[] = {0, 255, 255, 0};
 
+    options.scale = "unit";
     expect_row(LIGHTER_BOOL8, (uint8_t[]){0, 1, 2, 255}, expected, 4);
     expect_row(LIGHTER_UINT8, (uint8_t[]){0, 1, 2, 255}, expected, 4);
     expect_row(LIGHTER_UINT16, (uint16_t[]){0, 1, 256, UINT16_MAX}, expected, 4);
@@ -176,6 +180,110 @@ START_TEST(integers_are_white_from_1_on)
     expect_row(LIGHTER_INT16, (int16_t[]){0, 1, 256, -1}, below, 4);
     expect_row(LIGHTER_INT32, (int32_t[]){0, 1, 1 << 16, INT32_MIN}, below, 4);
     expect_row(LIGHTER_INT64, (int64_t[]){0, 1, INT64_MAX, INT64_MIN}, below, 4);
+}
+END_TEST
+
+START_TEST(integers_are_pixels_as_they_are)
+{
+    const uint8_t expected[] = {0, 1, 127, 4};
+
+    expect_row(LIGHTER_UINT8, (uint8_t[]){0, 1, 127, 4}, expected, 4);
+    expect_row(LIGHTER_INT8, (int8_t[]){0, 1, 127, 4}, expected, 4);
+    expect_row(LIGHTER_INT16, (int16_t[]){0, 1, 127, 4}, expected, 4);
+    expect_row(LIGHTER_INT32, (int32_t[]){0, 1, 127, 4}, expected, 4);
+    expect_row(LIGHTER_UINT32, (uint32_t[]){0, 1, 127, 4}, expected, 4);
+    expect_row(LIGHTER_INT64, (int64_t[]){0, 1, 127, 4}, expected, 4);
+    expect_row(LIGHTER_UINT64, (uint64_t[]){0, 1, 127, 4}, expected, 4);
+    options.bits = 8;
+    expect_row(LIGHTER_UINT16, (uint16_t[]){0, 1, 127, 4}, expected, 4);
+    expect_row(LIGHTER_BOOL8, (uint8_t[]){0, 1, 1, 0}, (uint8_t[]){0, 255, 255, 0}, 4);
+}
+END_TEST
+
+/* Each pixel as two bytes, in the machine's order, as libspng gives them. */
+static void
+expect_row_of_16_bits(uint32_t dtype, const void *values, const uint16_t *expected,
+                      uint64_t n)
+{
+    const uint64_t shape[] = {1, 1, n};
+    struct spng_ihdr header;
+    uint8_t *pixels = pixels_of(unit_tensor(dtype, 3, shape, values), &header);
+
+    ck_assert_uint_eq(header.bit_depth, 16);
+    ck_assert_mem_eq(pixels, expected, n * sizeof *expected);
+    free(pixels);
+}
+
+START_TEST(uint16_has_16_bits_and_others_where_they_are_told)
+{
+    const uint16_t expected[] = {0, 1, 256, 65535, 4};
+
+    expect_row_of_16_bits(LIGHTER_UINT16, expected, expected, 5);
+    options.bits = 16;
+    expect_row_of_16_bits(LIGHTER_INT32, (int32_t[]){0, 1, 256, 65535, 4}, expected, 5);
+    expect_row_of_16_bits(LIGHTER_FLOAT32,
+                          (float[]){0, 0.5f, 1, NAN, -1, 2, 0.99999994f},
+                          (uint16_t[]){0, 32767, 65535, 0, 0, 65535, 65534}, 7);
+}
+END_TEST
+
+START_TEST(the_channels_of_16_bits_stand_side_by_side)
+{
+    const uint64_t shape[] = {4, 1, 200};
+    struct spng_ihdr header;
+    uint16_t values[800];
+    uint8_t *pixels;
+
+    for (size_t i = 0; i < 800; i++)
+        values[i] = (uint16_t)(i * 77);
+    pixels = pixels_of(unit_tensor(LIGHTER_UINT16, 3, shape, values), &header);
+
+    ck_assert_uint_eq(header.color_type, SPNG_COLOR_TYPE_TRUECOLOR_ALPHA);
+    for (size_t x = 0; x < 200; x++)
+        for (size_t c = 0; c < 4; c++)
+            ck_assert_mem_eq(pixels + 2 * (4 * x + c), &values[200 * c + x], 2);
+    free(pixels);
+}
+END_TEST
+
+static void
+expect_no_pixel(uint32_t dtype, const void *value, unsigned bits, const char *range,
+                const char *shown)
+{
+    const uint64_t shape[] = {1, 1, 1};
+    char message[256];
+
+    snprintf(message, sizeof message,
+             "image_2d expects integers from 0 to %s, got %s: integers are pixels as "
+             "they are; see its options bits and scale",
+             range, shown);
+    options.bits = bits;
+    ck_assert_int_lt(encode(unit_tensor(dtype, 3, shape, value)), 0);
+    ck_assert_uint_eq(err.code, LIGHTER_E_VALUE);
+    ck_assert_str_eq(err.message, message);
+}
+
+START_TEST(an_integer_that_is_no_pixel_is_refused_and_not_clamped)
+{
+    expect_no_pixel(LIGHTER_INT64, &(int64_t){256}, 0, "255 (bits = 8)", "256");
+    expect_no_pixel(LIGHTER_INT8, &(int8_t){-1}, 0, "255 (bits = 8)", "-1");
+    expect_no_pixel(LIGHTER_UINT16, &(uint16_t){256}, 8, "255 (bits = 8)", "256");
+    expect_no_pixel(LIGHTER_INT32, &(int32_t){65536}, 16, "65535 (bits = 16)", "65536");
+    expect_no_pixel(LIGHTER_UINT64, &(uint64_t){UINT64_MAX}, 16, "65535 (bits = 16)",
+                    "18446744073709551615");
+}
+END_TEST
+
+START_TEST(options_that_are_no_options_are_refused_before_any_sample)
+{
+    ck_assert_int_eq(encoder->check_options(&options, &err), 0);
+    options.bits = 12;
+    ck_assert_int_lt(encoder->check_options(&options, &err), 0);
+    ck_assert_str_eq(err.message, "'bits' expects 8 or 16, got 12");
+    options.bits = 16;
+    options.scale = "minmax";
+    ck_assert_int_lt(encoder->check_options(&options, &err), 0);
+    ck_assert_str_eq(err.message, "'scale' expects 'dtype' or 'unit', got 'minmax'");
 }
 END_TEST
 
@@ -389,7 +497,12 @@ main(void)
     tcase_add_test(pixels, every_step_of_grey_is_cut_off_where_torch_does);
     tcase_add_test(pixels, doubles_are_rounded_to_float32_first);
     tcase_add_test(pixels, every_16_bit_float_is_exact);
-    tcase_add_test(pixels, integers_are_white_from_1_on);
+    tcase_add_test(pixels, with_the_scale_unit_integers_are_white_from_1_on);
+    tcase_add_test(pixels, integers_are_pixels_as_they_are);
+    tcase_add_test(pixels, uint16_has_16_bits_and_others_where_they_are_told);
+    tcase_add_test(pixels, the_channels_of_16_bits_stand_side_by_side);
+    tcase_add_test(pixels, an_integer_that_is_no_pixel_is_refused_and_not_clamped);
+    tcase_add_test(pixels, options_that_are_no_options_are_refused_before_any_sample);
 
     tcase_add_checked_fixture(image, set_up, tear_down);
     tcase_add_test(image, planes_become_channels);

@@ -544,6 +544,26 @@ START_TEST(frames_without_pixels_or_with_too_many_in_a_row_are_refused)
 }
 END_TEST
 
+START_TEST(of_integers_only_uint8_are_frames)
+{
+    const uint64_t shape[] = {1, 1, 1, 1};
+    const uint64_t zero = 0;
+
+    for (uint32_t dtype = LIGHTER_INT8; dtype <= LIGHTER_UINT64; dtype++)
+        if (strstr(lighter_dtype_name(dtype), "int") && dtype != LIGHTER_UINT8) {
+            char message[128];
+
+            snprintf(message, sizeof message,
+                     "video expects uint8 pixels, or floating-point or bool values "
+                     "from 0 to 1, got %s",
+                     lighter_dtype_name(dtype));
+            expect_refusal(unit_tensor(dtype, 4, shape, &zero), LIGHTER_E_TYPE,
+                           message);
+        }
+    ck_assert_int_eq(encode(unit_tensor(LIGHTER_UINT8, 4, shape, &zero)), 0);
+}
+END_TEST
+
 START_TEST(presets_are_those_of_x264)
 {
     static const char *const presets[] = {
@@ -556,6 +576,7 @@ START_TEST(presets_are_those_of_x264)
 
     for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
         options.preset = presets[i];
+        ck_assert_int_eq(lighter_plugin.encoders[0]->check_options(&options, &err), 0);
         ck_assert_msg(encode(value) == 0, "%s: %s", options.preset, err.message);
     }
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
@@ -564,7 +585,8 @@ START_TEST(presets_are_those_of_x264)
                  "'preset' of video expects one of ultrafast, superfast, veryfast, "
                  "faster, fast, medium, slow, slower, veryslow, placebo, got '%s'",
                  others[i]);
-        expect_refusal(value, LIGHTER_E_PARAMS, message);
+        ck_assert_int_lt(lighter_plugin.encoders[0]->check_options(&options, &err), 0);
+        ck_assert_str_eq(err.message, message);
     }
 }
 END_TEST
@@ -625,6 +647,7 @@ main(void)
     tcase_add_test(refusal, what_is_not_a_video_is_refused);
     tcase_add_test(refusal,
                    frames_without_pixels_or_with_too_many_in_a_row_are_refused);
+    tcase_add_test(refusal, of_integers_only_uint8_are_frames);
     tcase_add_test(refusal, presets_are_those_of_x264);
     tcase_add_test(refusal, a_sink_without_room_is_told);
     tcase_add_test(refusal, wherever_memory_ends_the_error_says_so);
