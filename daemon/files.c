@@ -1,12 +1,12 @@
 /* files.c - see files.h. */
 #include "daemon/files.h"
 
+#include "daemon/lock.h"
 #include "daemon/storage.h"
 #include "util/error.h"
 
 #include <fcntl.h>
 #include <linux/limits.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -49,12 +49,12 @@ has_entries(int fd)
 static int
 lock_staging(int fd, const char *path, struct lighter_error *err)
 {
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-        return 0;
-    if (errno == EWOULDBLOCK)
-        return lighter_fail(err, LIGHTER_E_STATE,
-                            "a job of this name writes to '%s' already", path);
-    return lighter_fail_os(err, errno, "lock the staging directory in '%s'", path);
+    int r = lock_take(fd, path, err);
+
+    if (r != LOCK_TAKEN)
+        return r < 0 ? error_wrap(err, r, "the staging directory") : 0;
+    return lighter_fail(err, LIGHTER_E_STATE,
+                        "a job of this name writes to '%s' already", path);
 }
 
 /* What an earlier job of that name has left is removed, unless it is alive. */

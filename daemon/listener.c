@@ -1,11 +1,11 @@
 /* listener.c - see listener.h. */
 #include "daemon/listener.h"
 
+#include "daemon/lock.h"
 #include "util/error.h"
 #include "util/log.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,15 +30,15 @@ static int
 lock(struct listener *listener, struct lighter_error *err)
 {
     char path[sizeof listener->address.sun_path + 8];
+    int r;
 
     snprintf(path, sizeof path, "%s.lock", listener->address.sun_path);
     listener->lock_fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (listener->lock_fd < 0)
         return lighter_fail_os(err, errno, "open the lock '%s'", path);
-    if (flock(listener->lock_fd, LOCK_EX | LOCK_NB) == 0)
-        return 0;
-    if (errno != EWOULDBLOCK)
-        return lighter_fail_os(err, errno, "lock '%s'", path);
+    r = lock_take(listener->lock_fd, path, err);
+    if (r != LOCK_TAKEN)
+        return r;
     lighter_fail(err, LIGHTER_E_STATE, "another lighterd serves '%s'",
                  listener->address.sun_path);
     return LISTENER_TAKEN;

@@ -8,6 +8,7 @@ liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/backgroun
 	daemon/job_answers.c daemon/job_begin.c daemon/job_internal.h \
 	daemon/job_over.c daemon/jobs.c daemon/journal.c daemon/journal.h \
 	daemon/jsonline.c daemon/jsonline.h daemon/listener.c daemon/listener.h \
+	daemon/lock.c daemon/lock.h \
 	daemon/memory.c daemon/memory.h daemon/metrics.c daemon/metrics.h \
 	daemon/metrics_address.c daemon/metrics_address.h daemon/metrics_http.h \
 	daemon/option.c daemon/option.h daemon/outbox.c daemon/outbox.h \

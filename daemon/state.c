@@ -1,6 +1,7 @@
 /* state.c - see state.h. */
 #include "daemon/state.h"
 
+#include "daemon/lock.h"
 #include "daemon/path.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -8,7 +9,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -98,13 +98,12 @@ find_and_open(struct state *state, const char *directory, const char *socket,
 static int
 lock(const struct state *state, struct lighter_error *err)
 {
-    if (flock(state->fd, LOCK_EX | LOCK_NB) == 0)
-        return 0;
-    if (errno == EWOULDBLOCK)
-        return lighter_fail(err, LIGHTER_E_STATE,
-                            "another lighterd has the state directory '%s'",
-                            state->path);
-    return lighter_fail_os(err, errno, "lock the state directory '%s'", state->path);
+    int r = lock_take(state->fd, state->path, err);
+
+    if (r != LOCK_TAKEN)
+        return r;
+    return lighter_fail(err, LIGHTER_E_STATE,
+                        "another lighterd has the state directory '%s'", state->path);
 }
 
 int

@@ -1,6 +1,7 @@
 /* table.c - see table.h. */
 #include "daemon/table.h"
 
+#include "daemon/lock.h"
 #include "daemon/storage.h"
 #include "util/error.h"
 
@@ -72,13 +73,12 @@ shard_name(struct shard *shard, const struct table *table, uint32_t rank,
 static int
 claim(struct shard *shard, struct lighter_error *err)
 {
-    if (flock(shard->fd, LOCK_EX | LOCK_NB) == 0)
-        return 0;
-    if (errno == EWOULDBLOCK)
-        return lighter_fail(err, LIGHTER_E_STATE,
-                            "the shard '%s' is being written by another job",
-                            shard->name);
-    return lighter_fail_os(err, errno, "lock the shard '%s'", shard->name);
+    int r = lock_take(shard->fd, shard->name, err);
+
+    if (r != LOCK_TAKEN)
+        return r;
+    return lighter_fail(err, LIGHTER_E_STATE,
+                        "the shard '%s' is being written by another job", shard->name);
 }
 
 /* Bytes beyond `size` go; the next append stands there. */
