@@ -14,7 +14,9 @@
 int background_begin(int *ret_fd, struct lighter_error *err);
 
 /* Let the first process end with status 0. From now on standard error goes to the file
- * `log_path` (appended, 0600), the other two to nowhere. Return: 0; -errno.
+ * `log_path` (appended, 0600), the other two to nowhere. A file that does not
+ * begin as a log of ours does is somebody's, and stays as it is.
+ * Return: 0; -EINVAL: that file is no log of ours; -errno.
  */
 int background_ready(int fd, const char *log_path, struct lighter_error *err);
 

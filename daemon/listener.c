@@ -2,6 +2,7 @@
 #include "daemon/listener.h"
 
 #include "daemon/lock.h"
+#include "daemon/own.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -27,21 +28,72 @@ make_directory(const struct sockaddr_un *address)
 }
 
 static int
+fail_taken(const struct listener *listener, struct lighter_error *err)
+{
+    lighter_fail(err, LIGHTER_E_STATE, "another lighterd serves '%s'",
+                 listener->address.sun_path);
+    return LISTENER_TAKEN;
+}
+
+static int
 lock(struct listener *listener, struct lighter_error *err)
 {
     char path[sizeof listener->address.sun_path + 8];
+    struct stat status;
     int r;
 
     snprintf(path, sizeof path, "%s.lock", listener->address.sun_path);
     listener->lock_fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (listener->lock_fd < 0)
         return lighter_fail_os(err, errno, "open the lock '%s'", path);
+    if (fstat(listener->lock_fd, &status) < 0 || !S_ISREG(status.st_mode) ||
+        status.st_size != 0)
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "'%s' is there and is no lock of lighterd, which are "
+                            "empty: move it away, or choose another socket",
+                            path);
     r = lock_take(listener->lock_fd, path, err);
-    if (r != LOCK_TAKEN)
-        return r;
-    lighter_fail(err, LIGHTER_E_STATE, "another lighterd serves '%s'",
-                 listener->address.sun_path);
-    return LISTENER_TAKEN;
+    return r == LOCK_TAKEN ? fail_taken(listener, err) : r;
+}
+
+/* Whoever listens there is not kept away by our lock: a lighterd on a file system that
+ * has none, or another program.
+ */
+static bool
+is_served(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool is_refused =
+        connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 &&
+        (errno == ECONNREFUSED || errno == ENOENT);
+
+    if (fd >= 0)
+        close(fd);
+    return !is_refused;
+}
+
+/* Only a socket that nobody listens on: a dead daemon's. Whatever else has that name is
+ * somebody's file.
+ */
+static int
+remove_stale(const struct listener *listener, struct lighter_error *err)
+{
+    const char *path = listener->address.sun_path;
+    struct own_id id;
+    int r = own_adopt(AT_FDCWD, path, S_IFSOCK, &id, err);
+
+    if (r == OWN_GONE)
+        return 0;
+    if (r == OWN_OTHER)
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "'%s' is there and is no socket: lighterd does not replace "
+                            "it; choose another socket, or move that away",
+                            path);
+    if (r == 0 && is_served(&listener->address))
+        return fail_taken(listener, err);
+    if (r == 0)
+        r = own_remove(AT_FDCWD, path, &id, err);
+    return r < 0 ? error_wrap(err, r, "the old socket '%s'", path) : 0;
 }
 
 static int
@@ -49,20 +101,24 @@ bind_and_listen(struct listener *listener, struct lighter_error *err)
 {
     const char *path = listener->address.sun_path;
     mode_t mask;
-    int r;
+    int r = remove_stale(listener, err);
 
+    if (r != 0)
+        return r;
     listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (listener->fd < 0)
         return lighter_fail_os(err, errno, "make a socket");
-    if (unlink(path) < 0 && errno != ENOENT) /* we hold the lock: it is a dead one's */
-        return lighter_fail_os(err, errno, "remove the old socket '%s'", path);
     mask =
         umask(visitors_any(listener->visitors) ? 0111 : 0177); /* at no time another */
     r = bind(listener->fd, (const struct sockaddr *)&listener->address,
              sizeof listener->address);
     umask(mask);
+    if (r < 0 && errno == EADDRINUSE) /* without a lock: it came a moment ago */
+        return fail_taken(listener, err);
     if (r < 0)
         return lighter_fail_os(err, errno, "bind '%s'", path);
+    if (own_adopt(AT_FDCWD, path, S_IFSOCK, &listener->id, err) != 0)
+        listener->id = (struct own_id){0}; /* somebody has removed it: then it stays */
     if (listen(listener->fd, BACKLOG) < 0)
         return lighter_fail_os(err, errno, "listen on '%s'", path);
     return 0;
@@ -185,7 +241,7 @@ listener_stop(struct listener *listener)
     listener->watching = false;
     /* the name first: who connects from now on is refused and not left waiting */
     if (!listener->is_passed)
-        unlink(listener->address.sun_path);
+        own_remove(AT_FDCWD, listener->address.sun_path, &listener->id, NULL);
     uv_close((uv_handle_t *)&listener->poll, NULL);
 }
 

@@ -7,6 +7,7 @@
 #ifndef DAEMON_LISTENER_H
 #define DAEMON_LISTENER_H
 
+#include "daemon/own.h"
 #include "daemon/visitors.h"
 
 #include <lighter/error.h>
@@ -19,9 +20,10 @@ enum { LISTENER_TAKEN = 1 };
 
 struct listener {
     struct sockaddr_un address;
-    int fd, lock_fd; /* -1: none */
-    bool is_passed;  /* the socket and its name are the service manager's */
-    int spare_fd;    /* given up to refuse a client when descriptors have run out */
+    int fd, lock_fd;  /* -1: none */
+    bool is_passed;   /* the socket and its name are the service manager's */
+    struct own_id id; /* of the socket that we have bound */
+    int spare_fd;     /* given up to refuse a client when descriptors have run out */
     uv_poll_t poll;
     bool watching;
     const struct visitors *visitors;       /* borrowed */
@@ -31,7 +33,9 @@ struct listener {
 
 /* Lock, bind and listen; the directory is made where it is not there (0700). The socket
  * has the mode 0600, or 0666 where there are visitors: they are looked at as they come.
- * Return: 0; LISTENER_TAKEN, and `err` names the socket; -errno.
+ * A socket that nobody listens on is replaced; anything else of that name stays.
+ * Return: 0; LISTENER_TAKEN, and `err` names the socket; -EINVAL: something else has
+ *         that name; -errno.
  */
 int listener_init(struct listener *listener, const struct sockaddr_un *address,
                   const struct visitors *visitors, struct lighter_error *err);

@@ -71,8 +71,10 @@ serve(struct settings *settings)
     r = daemon_init(&daemon, settings, &err);
     if (r != 0)
         return complain(&err, r == LISTENER_TAKEN ? EXIT_TAKEN : EXIT_FAILURE);
-    if (!settings->foreground && detach(&daemon, ready_fd, &err) < 0)
+    if (!settings->foreground && detach(&daemon, ready_fd, &err) < 0) {
+        listener_stop(&daemon.listener); /* its name must not stay */
         return complain(&err, EXIT_FAILURE);
+    }
     if (!daemon_run(&daemon))
         _exit(EXIT_FAILURE); /* exit() would wait for workers that do not come back */
     daemon_done(&daemon);

@@ -3,10 +3,12 @@
 
 #include "daemon/metrics.h"
 #include "daemon/metrics_address.h"
+#include "daemon/own.h"
 #include "util/error.h"
 #include "util/log.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <sys/stat.h>
@@ -24,7 +26,8 @@ struct metrics_http {
     uv_poll_t ready;  /* its epoll descriptor */
     uv_timer_t timer; /* what it does if nothing comes */
     unsigned n_open;  /* handles of the loop */
-    char path[sizeof((struct sockaddr_un *)0)->sun_path]; /* to be unlinked; or "" */
+    char path[sizeof((struct sockaddr_un *)0)->sun_path]; /* to be removed; or "" */
+    struct own_id id;                                     /* of the socket there */
 };
 
 /* ---- answers ------------------------------------------------------------------- */
@@ -97,7 +100,8 @@ count_connections(struct metrics_http *http)
 }
 
 /* That it may listen again after it was full is told neither by its descriptor nor by
- * its timeout. So while somebody is connected, or has just left, it is run now and then.
+ * its timeout. So while somebody is connected, or has just left, it is run now and
+ * then.
  */
 static void
 serve(struct metrics_http *http)
@@ -134,15 +138,15 @@ static void
 remove_stale(const struct sockaddr_storage *address, socklen_t size)
 {
     const char *path = ((const struct sockaddr_un *)address)->sun_path;
-    struct stat status;
+    struct own_id id;
     int fd;
 
-    if (lstat(path, &status) < 0 || !S_ISSOCK(status.st_mode))
-        return;
+    if (own_adopt(AT_FDCWD, path, S_IFSOCK, &id, NULL) != 0)
+        return; /* bind() says what is wrong */
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (connect(fd, (const struct sockaddr *)address, size) < 0 &&
         errno == ECONNREFUSED)
-        unlink(path);
+        own_remove(AT_FDCWD, path, &id, NULL);
     if (fd >= 0)
         close(fd);
 }
@@ -180,6 +184,14 @@ open_socket(const char *text, const struct sockaddr_storage *address, socklen_t 
     }
     *ret_fd = fd;
     return 0;
+}
+
+/* To remove that socket, and no other that has its name by then. */
+static void
+keep_path(struct metrics_http *http, const char *path)
+{
+    if (own_adopt(AT_FDCWD, path, S_IFSOCK, &http->id, NULL) == 0)
+        strcpy(http->path, path);
 }
 
 /* The port too, where the system has chosen it. */
@@ -242,7 +254,7 @@ metrics_http_open(struct metrics_http **ret_http, struct daemon *daemon,
     if (r < 0)
         return r;
     if (address.ss_family == AF_UNIX)
-        strcpy(http->path, ((struct sockaddr_un *)&address)->sun_path);
+        keep_path(http, ((struct sockaddr_un *)&address)->sun_path);
     tell(text, fd);
     r = start_server(http, fd, err); /* takes fd */
     if (r < 0)
@@ -270,7 +282,7 @@ metrics_http_close(struct metrics_http *http)
     if (!http)
         return NULL;
     if (*http->path)
-        unlink(http->path);
+        own_remove(AT_FDCWD, http->path, &http->id, NULL);
     uv_close((uv_handle_t *)&http->ready, on_closed);
     uv_close((uv_handle_t *)&http->timer, on_closed);
     return NULL;

@@ -37,8 +37,6 @@ write_line(enum log_level level, const char *format, va_list args)
     struct tm parts;
     size_t used;
 
-    if ((int)level > max_level)
-        return;
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &parts);
     used = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &parts);
@@ -52,16 +50,20 @@ write_line(enum log_level level, const char *format, va_list args)
         return; /* there is nobody left to tell */
 }
 
-#define LOG_FUNCTION(name, level)                                                      \
+#define LOG_FUNCTION(name, level, limit)                                               \
     void name(const char *format, ...)                                                 \
     {                                                                                  \
         va_list args;                                                                  \
+                                                                                       \
+        if ((int)level > (limit))                                                      \
+            return;                                                                    \
         va_start(args, format);                                                        \
         write_line(level, format, args);                                               \
         va_end(args);                                                                  \
     }
 
-LOG_FUNCTION(log_error, LOG_LEVEL_ERROR)
-LOG_FUNCTION(log_warning, LOG_LEVEL_WARNING)
-LOG_FUNCTION(log_info, LOG_LEVEL_INFO)
-LOG_FUNCTION(log_debug, LOG_LEVEL_DEBUG)
+LOG_FUNCTION(log_error, LOG_LEVEL_ERROR, max_level)
+LOG_FUNCTION(log_warning, LOG_LEVEL_WARNING, max_level)
+LOG_FUNCTION(log_info, LOG_LEVEL_INFO, max_level)
+LOG_FUNCTION(log_debug, LOG_LEVEL_DEBUG, max_level)
+LOG_FUNCTION(log_always, LOG_LEVEL_INFO, LOG_LEVEL_INFO)

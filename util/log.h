@@ -10,6 +10,9 @@ void log_set_level(enum log_level level);
 /* The level of a name such as "info", -1 where there is none. */
 int log_level_from_name(const char *name);
 
+/* A line of level info, whatever the level is. */
+__attribute__((format(printf, 1, 2))) void log_always(const char *format, ...);
+
 /* To standard error, in one write; any thread. */
 __attribute__((format(printf, 1, 2))) void log_error(const char *format, ...);
 __attribute__((format(printf, 1, 2))) void log_warning(const char *format, ...);

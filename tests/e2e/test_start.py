@@ -128,7 +128,7 @@ def test_a_daemon_that_cannot_start_says_why(background, monkeypatch, wrapper):
     monkeypatch.setenv("LIGHTERD", wrapper)
     os.mkdir(background)
 
-    with pytest.raises(lighterd.ConnectionError, match="directory|connect"):
+    with pytest.raises(lighterd.ConnectionError, match="is no socket"):
         launch.connect(background)
     os.rmdir(background)
 
@@ -170,6 +170,72 @@ def test_in_the_background_it_listens_when_the_command_returns(background):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert ask(background, "status")["socket"] == background
     assert "listening" in Path(background + ".log").read_text()
+
+
+@pytest.mark.parametrize(
+    "suffix, words",
+    [
+        ("", "is there and is no socket"),
+        (".lock", "is there and is no lock of lighterd"),
+        (".log", "is there and is none of lighterd's"),
+    ],
+)
+@pytest.mark.parametrize("content", [b"weights", b"x" * 100_000])
+def test_a_file_where_the_socket_lock_or_log_should_be_stays(
+    background, suffix, words, content
+):
+    path = Path(background + suffix)
+    path.write_bytes(content)
+
+    done = run("--socket", background, "--plugin-dir", daemons.PLUGIN_DIR)
+
+    assert done.returncode == 1 and words in done.stderr and str(path) in done.stderr
+    assert path.read_bytes() == content
+    assert suffix == "" or not os.path.exists(background)
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda p: os.symlink("/x", p)])
+def test_what_is_no_file_where_the_socket_should_be_stays(background, make):
+    make(background)
+    before = os.lstat(background)
+
+    done = run("--socket", background, "--plugin-dir", daemons.PLUGIN_DIR)
+
+    assert done.returncode == 1 and "is there and is no socket" in done.stderr
+    assert os.lstat(background).st_ino == before.st_ino
+
+
+@pytest.mark.untraced
+def test_a_socket_on_which_somebody_listens_stays(background):
+    with socket.socket(socket.AF_UNIX) as theirs:
+        theirs.bind(background)
+        theirs.listen()
+        done = run("--socket", background, "--plugin-dir", daemons.PLUGIN_DIR)
+
+        assert done.returncode == 3 and background in done.stderr
+        assert not done.stdout and os.path.exists(background)
+
+
+@pytest.mark.untraced
+def test_the_log_of_an_earlier_daemon_is_gone_on_with(background):
+    log = Path(background + ".log")
+    log.write_text("2026-11-30T22:05:19.123Z info listening socket=x\n")
+
+    run("--socket", background, "--plugin-dir", daemons.PLUGIN_DIR)
+
+    assert log.read_text().count("listening") == 2
+
+
+def test_a_socket_that_took_the_place_of_ours_stays(start_daemon, socket_dir):
+    daemon = start_daemon()
+    os.unlink(daemon.socket)
+    with socket.socket(socket.AF_UNIX) as theirs:
+        theirs.bind(daemon.socket)
+        daemon.process.terminate()
+        assert daemon.wait() == 0
+
+        assert os.path.exists(daemon.socket)
 
 
 @pytest.mark.untraced
