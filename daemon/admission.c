@@ -3,6 +3,10 @@
  * A rank must wait while the job is being prepared, and when it comes again for the
  * next epoch before this one is over. It is parked with its job then, and looked at
  * again when the job is open, or over.
+ *
+ * What ranks were told is written may only be removed by one that begins anew: it comes
+ * without `resume` and for the first time, and nobody else is there. Not by one that
+ * was sent to a daemon that died (`again`), nor by one that waits for the next epoch.
  */
 #include "daemon/job_internal.h"
 #include "util/error.h"
@@ -44,6 +48,28 @@ check_writers(const struct job *job, const struct job_spec *spec,
     return 0;
 }
 
+static const char *
+said(const char *text)
+{
+    return text && *text ? text : "(none)";
+}
+
+static int
+check_fingerprint(const struct job *job, const struct job_spec *spec,
+                  struct lighter_error *err)
+{
+    const char *has = job->fingerprint ? job->fingerprint : "",
+               *brings = spec->fingerprint ? spec->fingerprint : "";
+
+    if (strcmp(has, brings) == 0)
+        return 0;
+    return lighter_fail(err, LIGHTER_E_STATE,
+                        "job '%s' was begun with the fingerprint '%.200s'; rank %u "
+                        "brings '%.200s': what it computes would be mixed with what is "
+                        "there. Bring the same, or lighterctl finalize or discard it",
+                        job->name, said(has), spec->rank, said(brings));
+}
+
 static int
 check_same(const struct job *job, const struct job_spec *spec,
            struct lighter_error *err)
@@ -54,6 +80,8 @@ check_same(const struct job *job, const struct job_spec *spec,
                             job->world_size, spec->rank, spec->world_size);
     if (spec->moved)
         return 0;
+    if (check_fingerprint(job, spec, err) < 0)
+        return -EBUSY;
     if (!job_spec_comes_back(spec) && check_writers(job, spec, err) < 0)
         return -EINVAL;
     if (!policies_are_same(&job->policies, &spec->policies))
@@ -64,9 +92,61 @@ check_same(const struct job *job, const struct job_spec *spec,
     return 0;
 }
 
-/* The seat's rank has ended, or is about to. It may come to hear what became of that,
- * or for the next epoch. Where it comes from another process for that, and nobody else
- * is here, this epoch will never end.
+/* Nobody is connected to it, nor waits for it. */
+static bool
+is_left(const struct job *job)
+{
+    return job->state == JOB_OPEN && !job->n_connected && STAILQ_EMPTY(&job->parked);
+}
+
+/* Of another start of the program, or another epoch of it? */
+static bool
+is_same_attempt(const struct job *job, const struct job_spec *spec)
+{
+    return strcmp(job->attempt, spec->attempt) == 0;
+}
+
+static int
+admit_stranger(const struct job *job, const struct job_spec *spec,
+               struct lighter_error *err)
+{
+    if (is_left(job) && !spec->again && !spec->id)
+        return ADMIT_ANEW;
+    return lighter_fail(err, LIGHTER_E_STATE,
+                        "job '%s' is being written by another start of the program, "
+                        "attempt %s; rank %u is of attempt %s: wait for its end, stop "
+                        "it, or call this job otherwise",
+                        job->name, said(job->attempt), spec->rank, said(spec->attempt));
+}
+
+static bool
+has_ended(const struct rank *rank)
+{
+    return rank->state == RANK_ENDED ||
+           (rank->state == RANK_CLOSING && rank->after_closing == RANK_ENDED);
+}
+
+/* Its rank has ended in this job, and the same process comes for the next one. Where it
+ * was sent to an earlier daemon that cannot be seen, but from `resume` of the very
+ * attempt that has the job.
+ */
+static bool
+is_next_epoch(const struct job *job, const struct job_spec *spec,
+              const struct peer *peer)
+{
+    const struct rank *rank = job_rank(job, spec->rank);
+
+    if (!rank || !has_ended(rank) || spec->id)
+        return false;
+    if (rank->peer == peer)
+        return true;
+    return spec->again &&
+           !(spec->resume && *spec->attempt && is_same_attempt(job, spec));
+}
+
+/* The seat's rank has ended, or is about to go. It may come to hear what became of
+ * that. Where another process comes to begin, and nobody else is here, this epoch will
+ * never end.
  */
 static enum admission
 admit_again(const struct job *job, const struct rank *rank, const struct job_spec *spec,
@@ -77,7 +157,7 @@ admit_again(const struct job *job, const struct rank *rank, const struct job_spe
     if (rank->state == RANK_ENDED && spec->resume && is_another &&
         (!rank->seat || spec->id))
         return ADMIT_NOW;
-    if (is_another && job->n_connected == 0 && job->state == JOB_OPEN)
+    if (is_another && is_left(job) && !spec->again && !spec->resume)
         return ADMIT_ANEW;
     return ADMIT_LATER;
 }
@@ -97,13 +177,14 @@ has_written(const struct rank *rank)
  */
 static int
 admit_newcomer(const struct job *job, const struct rank *rank,
-               struct lighter_error *err)
+               const struct job_spec *spec, struct lighter_error *err)
 {
-    if (job->n_connected == 0)
+    if (is_left(job) && !spec->again)
         return ADMIT_ANEW;
     return lighter_fail(err, LIGHTER_E_STATE,
                         "rank %u of job '%s' has written batches before: open it with "
-                        "resume, or stop its other ranks and begin anew",
+                        "resume, or stop its other ranks and begin anew, or lighterctl "
+                        "finalize or discard it",
                         rank->number, job->name);
 }
 
@@ -140,12 +221,15 @@ is_emptying(const struct job *job)
 
 /* Return: an admission; -EBUSY; -EINVAL. */
 static int
-admit(const struct job *job, const struct job_spec *spec, const struct peer *peer,
+admit(const struct job *job, struct job_spec *spec, const struct peer *peer,
       struct lighter_error *err)
 {
     const struct rank *rank;
     int r;
 
+    spec->follows = is_next_epoch(job, spec, peer) ? job->id : 0;
+    if (spec->follows)
+        return ADMIT_LATER;
     if (job->state == JOB_PUBLISHING ||
         (job->state == JOB_PREPARING && job->is_revived))
         return ADMIT_LATER;
@@ -156,13 +240,15 @@ admit(const struct job *job, const struct job_spec *spec, const struct peer *pee
                             job->name);
     if (spec->resume && !spec->id && is_emptying(job))
         return ADMIT_LATER;
+    if (!is_same_attempt(job, spec))
+        return admit_stranger(job, spec, err);
     rank = job_rank(job, spec->rank);
     if (rank && (rank->state == RANK_ENDED || rank->state == RANK_CLOSING))
         return admit_again(job, rank, spec, peer);
     if (rank && must_go_back(rank, spec))
         return job->n_connected ? ADMIT_LATER : ADMIT_ANEW;
-    if (rank && has_written(rank) && !spec->resume && !spec->again)
-        return admit_newcomer(job, rank, err);
+    if (rank && has_written(rank) && !spec->resume)
+        return admit_newcomer(job, rank, spec, err);
     r = check_same(job, spec, err);
     if (r < 0)
         return r;
@@ -251,13 +337,60 @@ jobs_unpark(struct job *job, const struct seat *seat)
 /* How long the ranks of a job that was live when its daemon ended may take to come. */
 #define RETURN_MS 60000
 
+/* May it be a rank of this job, which had not come before the daemon died? */
+static bool
+is_awaited(const struct jobs *jobs, const struct job *past, const struct job_spec *spec)
+{
+    if (!past->was_live)
+        return false;
+    if (spec->again)
+        return true;
+    return uv_now(jobs->loop) - jobs->loaded_at < RETURN_MS &&
+           is_same_attempt(past, spec) && check_fingerprint(past, spec, NULL) == 0;
+}
+
 static bool
 goes_on(const struct jobs *jobs, const struct job *past, const struct job_spec *spec)
 {
-    bool is_awaited = past && past->was_live &&
-                      (spec->again || uv_now(jobs->loop) - jobs->loaded_at < RETURN_MS);
+    return past && job_is_unfinished(past) &&
+           (spec->resume || is_awaited(jobs, past, spec));
+}
 
-    return past && job_is_unfinished(past) && (spec->resume || is_awaited);
+/* Who was there when its daemon died, or waits for the next epoch, does not know that
+ * this one is not whole: it may neither replace it, nor go on with it as if it were
+ * its own.
+ */
+static int
+refuse_to_follow(const struct job *past, struct lighter_error *err)
+{
+    return lighter_fail(err, LIGHTER_E_STATE,
+                        "%.800s. Nothing is begun in its place: open it with resume, "
+                        "or lighterctl finalize or discard it, and then begin anew",
+                        past->error.message);
+}
+
+/* Is the unfinished job one that this rank may go on with, or replace? */
+static int
+check_past(const struct job *past, const struct job_spec *spec,
+           struct lighter_error *err)
+{
+    bool was_sent_before = spec->again && !spec->resume && past->is_inherited;
+
+    if (spec->follows == past->id || (was_sent_before && !past->was_live))
+        return refuse_to_follow(past, err);
+    if (spec->id && !is_same_attempt(past, spec))
+        return admit_stranger(past, spec, err);
+    return spec->resume ? check_fingerprint(past, spec, err) : 0;
+}
+
+/* A new start of the program resumes it. One that was sent before, to a daemon that
+ * died while the job was live, may be of the next epoch.
+ */
+static bool
+takes_over(const struct job *past, const struct job_spec *spec)
+{
+    return spec->resume && !spec->id && !is_same_attempt(past, spec) &&
+           !(spec->again && past->was_live);
 }
 
 /* There is no live job: one goes on that is unfinished, or one is made. */
@@ -266,21 +399,28 @@ begin(struct jobs *jobs, struct job_spec *spec, struct seat *seat, struct job **
       struct lighter_error *err)
 {
     struct job *past = jobs_find_past(jobs, spec->name, spec->stage);
+    int r = 0;
 
     if (spec->id && (!past || past->id != spec->id || !job_is_unfinished(past)))
         return lighter_fail(err, LIGHTER_E_STATE,
                             "job '%s' is not known here: it was discarded or begun "
                             "anew, or this daemon has another state directory",
                             spec->name);
+    if (past && job_is_unfinished(past))
+        r = check_past(past, spec, err);
+    if (r < 0)
+        return r;
     if (!goes_on(jobs, past, spec)) {
         uint32_t n_files = job_files(spec->n_writers) + rank_files(spec->n_writers);
-        int r = check_files(jobs, spec, seat, n_files, err);
 
+        r = check_files(jobs, spec, seat, n_files, err);
         seat->n_files = n_files; /* also while it waits: others may come behind it */
         return r < 0 ? r : jobs_create(jobs, spec, ret_job, err);
     }
     *ret_job = past;
     past->tries_again = spec->resume && !spec->id;
+    past->is_taken_over = takes_over(past, spec);
+    memcpy(past->heir, spec->attempt, sizeof past->heir);
     return job_revive(past, false, err);
 }
 
@@ -355,18 +495,29 @@ refuse_parked(const struct job *job, struct parked_open *parked)
     parked_free(parked);
 }
 
+static size_t
+count_parked(const struct job *job)
+{
+    const struct parked_open *parked;
+    size_t n = 0;
+
+    STAILQ_FOREACH (parked, &job->parked, link)
+        n++;
+    return n;
+}
+
 /* Those that waited are looked at again, in order; some may have to wait once more. Who
- * came to resume a job that only had to be published hears that it could not be.
+ * came to resume a job that only had to be published hears that it could not be. Those
+ * that are still to be looked at are there meanwhile: nobody takes the job for left.
  */
 void
 parked_admit_all(struct job *job)
 {
-    STAILQ_HEAD(, parked_open) waiting = STAILQ_HEAD_INITIALIZER(waiting);
     struct parked_open *parked;
+    size_t n = count_parked(job);
 
-    STAILQ_CONCAT(&waiting, &job->parked);
-    while ((parked = STAILQ_FIRST(&waiting))) {
-        STAILQ_REMOVE_HEAD(&waiting, link);
+    for (; n && (parked = STAILQ_FIRST(&job->parked)); n--) {
+        STAILQ_REMOVE_HEAD(&job->parked, link);
         if (job->state == JOB_FAILED && job_is_whole(job) && parked->spec.resume)
             refuse_parked(job, parked);
         else
@@ -385,6 +536,22 @@ parked_admit_resuming(struct job *job)
         STAILQ_REMOVE_HEAD(&waiting, link);
         if (parked->spec.resume)
             admit_parked(job->jobs, parked);
+        else
+            STAILQ_INSERT_TAIL(&job->parked, parked, link);
+    }
+}
+
+/* Who comes for the first time may begin anew. */
+void
+parked_refuse_returning(struct job *job)
+{
+    struct parked_open *parked;
+    size_t n = count_parked(job);
+
+    for (; n && (parked = STAILQ_FIRST(&job->parked)); n--) {
+        STAILQ_REMOVE_HEAD(&job->parked, link);
+        if (parked->spec.resume || parked->spec.again)
+            refuse_parked(job, parked);
         else
             STAILQ_INSERT_TAIL(&job->parked, parked, link);
     }

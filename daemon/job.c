@@ -31,6 +31,8 @@ take_spec(struct job *job, struct job_spec *spec)
     spec->policies = (struct policies){0};
     job->request = spec->request; /* moved */
     spec->request = (struct frame){0};
+    job->fingerprint = spec->fingerprint; /* moved */
+    spec->fingerprint = NULL;
     spec->moved = true;
 }
 
@@ -53,6 +55,7 @@ job_new(struct jobs *jobs, struct job_spec *spec, struct lighter_error *err)
     job->opened_at = job->synced_at = uv_now(jobs->loop);
     memcpy(job->name, spec->name, sizeof job->name);
     memcpy(job->stage, spec->stage, sizeof job->stage);
+    memcpy(job->attempt, spec->attempt, sizeof job->attempt);
     job->outputs = calloc(spec->n_writers + 1u, sizeof *job->outputs);
     if (!job->outputs || job_make_ranks(job, err) < 0) {
         job_free(job);
@@ -100,6 +103,7 @@ job_free(struct job *job)
         writer_done(&job->outputs[i].writer);
     free(job->outputs);
     free(job->warning);
+    free(job->fingerprint);
     if (job->replaced)
         job_free(job->replaced);
     free(job->request.data);

@@ -111,6 +111,9 @@ struct job {
     enum job_state state;
     enum job_state
         doom; /* what it will end as for certain; JOB_OPEN: still undecided */
+    char attempt[JOB_ATTEMPT_SIZE]; /* the start of the program that has it */
+    char heir[JOB_ATTEMPT_SIZE];    /* ... that takes it over, while it is prepared */
+    char *fingerprint;              /* of its first `open`, or NULL; owned */
     uint32_t world_size, n_outputs;
     uint32_t n_files;           /* that may be open for it and its ranks */
     uint32_t n_ended;           /* ranks */
@@ -134,6 +137,9 @@ struct job {
     bool has_journal;     /* a file of the state directory is about it */
     bool is_revived;      /* it goes on from its journal */
     bool was_live;        /* when its daemon ended: its ranks may be about to come */
+    bool is_inherited;    /* it was once live when its daemon ended */
+    bool is_awaited;      /* ... and nobody has come back to it yet */
+    bool is_taken_over;   /* the heir gets it, when it is prepared */
     bool finalizing;      /* publish what is there; nobody comes again */
     bool is_unsure;       /* a sync failed: what was not durable before may be lost */
     bool discarding;      /* remove what is there */

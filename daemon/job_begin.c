@@ -97,10 +97,21 @@ prepare_new(struct job *job, struct lighter_error *err)
 }
 
 static int
+note_heir(struct job *job, struct lighter_error *err)
+{
+    struct journal_record attempt = {
+        .kind = JOURNAL_ATTEMPT, .text = job->heir, .text_size = strlen(job->heir)};
+
+    return journal_append(&job->journal, &attempt, err);
+}
+
+static int
 prepare_revived(struct job *job, struct lighter_error *err)
 {
     int r = recovery_resume(job, err);
 
+    if (r == 0 && job->is_taken_over)
+        r = note_heir(job, err);
     if (r == 0)
         r = recovery_open_shards(job, job->finalizing || job->is_complete, err);
     return r < 0 ? r : policies_open(&job->policies, err);
@@ -122,13 +133,28 @@ run_prepare(uv_work_t *work)
 
 /* ---- back on the loop ---- */
 
-/* One that could not begin is forgotten; one that could not go on stays as it is. */
+/* One that could not begin is forgotten; one that could not go on stays as it is, and
+ * whoever does not come back to it begins anew.
+ */
 static void
 not_prepared(struct job *job)
 {
     job->error = job->work_error;
-    parked_refuse_all(job);
+    job->was_live = false;
+    if (job->is_revived)
+        parked_refuse_returning(job);
+    else
+        parked_refuse_all(job);
     job_over(job, job->is_revived ? JOB_INTERRUPTED : JOB_FAILED);
+}
+
+/* From now on ranks of the attempt before are refused. */
+static void
+take_over(struct job *job)
+{
+    if (job->is_taken_over)
+        memcpy(job->attempt, job->heir, sizeof job->attempt);
+    job->is_taken_over = false;
 }
 
 /* Where the new job has not even got its journal, the old one is still there. */
@@ -156,6 +182,7 @@ after_prepare(uv_work_t *work, int status)
         return;
     }
     job->state = JOB_OPEN;
+    take_over(job);
     job->synced_bytes = 0; /* who wrote what is there may not have synced it */
     if (job->is_revived)
         job_count_outputs(job);
@@ -233,6 +260,7 @@ job_revive(struct job *job, bool finalizing, struct lighter_error *err)
     job->error.code = LIGHTER_OK;
     job->n_lost = job->n_ended = 0;
     job->is_revived = true;
+    job->is_awaited = false;
     job->finalizing = finalizing;
     job_submit(job, run_prepare, after_prepare);
     return 0;

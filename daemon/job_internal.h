@@ -168,11 +168,13 @@ void jobs_watch(uv_timer_t *timer);
 bool jobs_unpark(struct job *job, const struct seat *seat);
 
 /* Opens that are parked with the job are looked at again, all or those that resume it;
- * answered with its error; or forgotten.
+ * answered with its error, all or those that resume it or were sent before; or
+ * forgotten.
  */
 void parked_admit_all(struct job *job);
 void parked_admit_resuming(struct job *job);
 void parked_refuse_all(struct job *job);
+void parked_refuse_returning(struct job *job);
 void parked_drop_all(struct job *job);
 
 #endif

@@ -63,7 +63,7 @@ void
 job_over(struct job *job, enum job_state state)
 {
     job->state = state;
-    job->is_revived = job->finalizing = job->tries_again = false;
+    job->is_revived = job->finalizing = job->tries_again = job->is_taken_over = false;
     tell_outcome(job);
     job_release(job);
     if (!job_is_unfinished(job))
@@ -183,7 +183,7 @@ void
 job_finish(struct job *job)
 {
     job->state = JOB_PUBLISHING;
-    job->was_live = job->jobs->stopping;
+    job->was_live = job->jobs->stopping || job->is_awaited;
     if (job->sync)
         return; /* that calls again */
     if (job->discarding)
@@ -200,6 +200,7 @@ job_settle(struct job *job)
     if (job->doom == JOB_OPEN && job->n_ended == 0 && STAILQ_EMPTY(&job->parked) &&
         !job->finalizing) {
         job->doom = job->is_revived ? JOB_INTERRUPTED : JOB_FAILED;
+        job->is_awaited = job->is_revived && job->was_live;
         if (job->error.code == LIGHTER_OK)
             lighter_fail(&job->error, LIGHTER_E_STATE, "nobody has opened it");
     }

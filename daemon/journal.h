@@ -40,6 +40,8 @@ enum journal_kind {
                               job's */
     JOURNAL_RESTED = 11,   /* its ranks have gone; nobody is about to come back */
     JOURNAL_CRASHED = 10,  /* rank, writer, seq: the daemon died of this batch */
+    JOURNAL_ATTEMPT = 16,  /* text: the start of the program that has the job from here
+                              on; empty: it does not say which it is */
 };
 
 struct journal_record {

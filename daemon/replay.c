@@ -251,6 +251,21 @@ note(uint64_t *field, uint64_t value)
 }
 
 static int
+note_attempt(struct job *job, const struct journal_record *record,
+             struct lighter_error *err)
+{
+    size_t size = record->text_size;
+
+    if (size >= sizeof job->attempt)
+        return lighter_fail(err, LIGHTER_E_PROTOCOL, "an attempt has %zu bytes", size);
+    if (strncmp(job->attempt, record->text, size) == 0 && !job->attempt[size])
+        return 0;
+    memset(job->attempt, 0, sizeof job->attempt);
+    memcpy(job->attempt, record->text, size);
+    return 0;
+}
+
+static int
 visit_job(struct replay *replay, const struct journal_record *record, uint64_t end,
           struct lighter_error *err)
 {
@@ -276,6 +291,8 @@ visit_job(struct replay *replay, const struct journal_record *record, uint64_t e
     case JOURNAL_COMPLETE:
         job->is_complete = true;
         return 0;
+    case JOURNAL_ATTEMPT:
+        return note_attempt(job, record, err);
     case JOURNAL_PUBLISHED:
         note(&job->id, record->seq);
         job->n_samples = record->n_samples;

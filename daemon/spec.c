@@ -5,6 +5,7 @@
 #include "util/utf8.h"
 #include "wire/params.h"
 
+#include <ctype.h>
 #include <linux/limits.h>
 
 #define TOTAL_MAX ((int64_t)1 << 40) /* batches: those of all ranks have a sum */
@@ -76,6 +77,52 @@ parse_rank_wait(struct job_spec *spec, const msgpack_object *params,
     if (seconds > 0 && spec->rank_wait_ms == 0)
         spec->rank_wait_ms = 1; /* a little is not for ever */
     return r < 0 ? r : 0;
+}
+
+static bool
+is_of_attempts(char c)
+{
+    return isalnum((unsigned char)c) || c == '.' || c == '_' || c == '-';
+}
+
+static int
+parse_attempt(struct job_spec *spec, const msgpack_object *params,
+              struct lighter_error *err)
+{
+    msgpack_object_str attempt;
+    bool is_sound;
+    int r = params_string(params, "attempt", &attempt, err);
+
+    if (r != 0)
+        return r < 0 ? r : 0;
+    is_sound = attempt.size > 0 && attempt.size < JOB_ATTEMPT_SIZE;
+    for (uint32_t i = 0; is_sound && i < attempt.size; i++)
+        is_sound = is_of_attempts(attempt.ptr[i]);
+    if (!is_sound)
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "'attempt' expects 1 to %d of A-Z, a-z, 0-9, '.', '_' and "
+                            "'-', got %u bytes",
+                            JOB_ATTEMPT_SIZE - 1, attempt.size);
+    memcpy(spec->attempt, attempt.ptr, attempt.size);
+    return 0;
+}
+
+static int
+parse_fingerprint(struct job_spec *spec, const msgpack_object *params,
+                  struct lighter_error *err)
+{
+    msgpack_object_str text;
+    int r = params_string(params, "fingerprint", &text, err);
+
+    if (r != 0)
+        return r < 0 ? r : 0;
+    if (text.size == 0 || text.size > JOB_FINGERPRINT_MAX ||
+        memchr(text.ptr, 0, text.size))
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "'fingerprint' expects 1 to %d bytes without NUL, got %u",
+                            JOB_FINGERPRINT_MAX, text.size);
+    spec->fingerprint = strndup(text.ptr, text.size);
+    return spec->fingerprint ? 0 : fail_nomem(err);
 }
 
 /* *ret_cwd is in the zone, NULL where the client brings none. */
@@ -180,6 +227,10 @@ parse(struct job_spec *spec, const struct registry *registry,
     if (r == 0)
         r = parse_rank_wait(spec, params, err);
     if (r == 0)
+        r = parse_attempt(spec, params, err);
+    if (r == 0)
+        r = parse_fingerprint(spec, params, err);
+    if (r == 0)
         r = parse_resume(spec, params, err);
     if (r == 0)
         r = policies_init(&spec->policies, registry, params, err);
@@ -226,6 +277,8 @@ job_spec_done(struct job_spec *spec)
         writer_done(&spec->writers[i]);
     free(spec->writers);
     free(spec->request.data);
+    free(spec->fingerprint);
+    spec->fingerprint = NULL;
     spec->writers = NULL;
     spec->request = (struct frame){0};
     spec->n_writers = 0;

@@ -13,6 +13,8 @@
 
 #define JOB_NAME_MAX 100 /* bytes */
 #define JOB_STAGE_SIZE 16
+#define JOB_ATTEMPT_SIZE 65 /* bytes, with its NUL */
+#define JOB_FINGERPRINT_MAX 1024
 #define JOB_WRITERS_MAX 64
 #define JOB_WORLD_MAX 65536
 
@@ -24,6 +26,8 @@ struct job_spec {
     uint64_t total; /* batches of this rank; 0: it does not say */
     int64_t
         rank_wait_ms; /* for ranks that do not come; 0: for ever; -1: as it is set */
+    char attempt[JOB_ATTEMPT_SIZE]; /* which start of the program; "": nobody knows */
+    char *fingerprint; /* of what it computes with, or NULL; owned, and moves too */
     struct writer *writers; /* owned */
     uint32_t n_writers;
     struct policies policies; /* owned */
@@ -35,6 +39,8 @@ struct job_spec {
     uint64_t id;       /* of that job; 0: whichever it is */
     uint64_t answered; /* seq of the last batch that the client knows the fate of */
     int64_t handle;    /* what the client wants to call it; 0: the session says */
+    uint64_t follows;  /* id of the job in which this rank has ended, and after which it
+                          waits to come: admission.c says; 0: there is none */
 };
 
 /* Read the request `message`, which stays the caller's.

@@ -67,6 +67,7 @@ load(void *data, const char *name, struct lighter_error *err)
     }
     is_ready = job_is_whole(job);
     job->state = job->is_published ? JOB_PUBLISHED : JOB_INTERRUPTED;
+    job->is_inherited = job->was_live;
     if (!job->is_published)
         lighter_fail(&job->error, LIGHTER_E_STATE,
                      "job '%s' is not published: the daemon ended before; what was "

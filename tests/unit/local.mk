@@ -50,6 +50,7 @@ unit_tests = \
 	tests/unit/test_swap \
 	tests/unit/test_table \
 	tests/unit/test_turns \
+	tests/unit/test_admission \
 	tests/unit/test_unfinished \
 	tests/unit/test_utf8 \
 	tests/unit/test_value \
@@ -124,6 +125,10 @@ tests_unit_test_table_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_table_LDADD = libunit.la
 tests_unit_test_turns_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_turns_LDADD = libunit.la
+tests_unit_test_admission_SOURCES = tests/unit/test_admission.c $(job_clients) \
+	$(job_surgery)
+tests_unit_test_admission_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_admission_LDADD = libunit.la
 tests_unit_test_unfinished_SOURCES = tests/unit/test_unfinished.c $(job_clients) \
 	$(job_surgery)
 tests_unit_test_unfinished_CPPFLAGS = $(unit_cppflags)

@@ -89,6 +89,16 @@ START_TEST(a_rank_that_comes_back_says_how_far_it_was)
 }
 END_TEST
 
+START_TEST(a_rank_says_of_which_attempt_it_is_and_what_it_computes_with)
+{
+    parse(WITH("'attempt': 'slurm-17.0_a.2', 'fingerprint': 'sha256:00 \u00e9'"));
+
+    ck_assert_str_eq(spec.attempt, "slurm-17.0_a.2");
+    ck_assert_ptr_nonnull(strstr(spec.fingerprint, "sha256:00"));
+    job_spec_done(&spec);
+}
+END_TEST
+
 START_TEST(the_request_can_be_parsed_again)
 {
     struct frame frame;
@@ -124,6 +134,14 @@ static const char *const wrong[][2] = {
     {WITH("'rank': 1"), "'rank'"},
     {WITH("'rank': -1"), "'rank'"},
     {WITH("'resume': 1"), "'resume'"},
+    {WITH("'attempt': ''"), "'attempt' expects 1 to 64 of"},
+    {WITH("'attempt': 'a/b'"), "'attempt' expects 1 to 64 of"},
+    {WITH("'attempt': 'a23456789b123456789c123456789d123456789e123456789f123456789g1234"
+          "5'"),
+     "'attempt' expects 1 to 64 of"},
+    {WITH("'attempt': 1"), "'attempt'"},
+    {WITH("'fingerprint': ''"), "'fingerprint' expects 1 to 1024 bytes"},
+    {WITH("'fingerprint': 1"), "'fingerprint'"},
     {WITH("'id': 0"), "'id'"},
     {WITH("'id': -1"), "'id'"},
     {WITH("'id': 'x'"), "'id'"},
@@ -149,6 +167,7 @@ main(void)
     tcase_add_checked_fixture(tcase, begin, end);
     tcase_add_test(tcase, what_a_rank_does_not_say_has_a_default);
     tcase_add_test(tcase, a_rank_that_comes_back_says_how_far_it_was);
+    tcase_add_test(tcase, a_rank_says_of_which_attempt_it_is_and_what_it_computes_with);
     tcase_add_test(tcase, the_request_can_be_parsed_again);
     tcase_add_loop_test(tcase, what_makes_no_sense_is_refused_by_name, 0,
                         sizeof wrong / sizeof *wrong);

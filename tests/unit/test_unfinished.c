@@ -30,16 +30,16 @@ START_TEST(a_client_of_another_job_is_refused)
 }
 END_TEST
 
-START_TEST(a_client_that_comes_while_its_job_is_begun_anew_is_refused)
+START_TEST(nobody_begins_anew_while_a_rank_comes_back)
 {
     int64_t id = open_job(ANN, &seats[0], 0, 2, CSV);
     uint32_t request;
 
     write_batch(ANN, &seats[0], 1, "{'x': [1]}");
     daemon_starts_again();
-    begin_open(ANN, &seats[0], 0, 2, CSV);
-    request = come_back(BOB, &seats[1], 1, 2, CSV, id, 0);
-    expect_error(BOB, request, "bad_state", "begun anew by another process");
+    request = begin_open(ANN, &seats[0], 0, 2, CSV);
+    resume(BOB, &seats[1], 1, 2, CSV, id, 0, 0);
+    expect_error(ANN, request, "bad_state", "has written batches before");
 }
 END_TEST
 
@@ -678,7 +678,7 @@ main(void)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         tcase_add_checked_fixture(cases[i], clients_begin, clients_end);
     tcase_add_test(others, a_client_of_another_job_is_refused);
-    tcase_add_test(others, a_client_that_comes_while_its_job_is_begun_anew_is_refused);
+    tcase_add_test(others, nobody_begins_anew_while_a_rank_comes_back);
     tcase_add_test(others, a_rank_that_had_not_come_yet_joins_the_job_that_was_live);
     tcase_add_test(others, an_open_that_is_sent_again_joins_the_job_that_was_live);
     tcase_add_test(others, a_job_whose_ranks_had_gone_is_not_joined);
