@@ -11,21 +11,33 @@
 #include <fcntl.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <strings.h>
+#include <sys/queue.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#define CONNECTIONS_MAX 16u
+#define CONNECTIONS_MAX 16u  /* one more, and the oldest goes */
+#define CONNECTIONS_SPARE 8u /* that may be accepted before it has gone */
 #define CONNECTION_BYTES ((size_t)16 << 10)
 #define PATIENCE_S 5u
 #define TICK_MS 20u
 
+/* Somebody who asks. */
+struct caller {
+    TAILQ_ENTRY(caller) link;
+    int fd; /* the server's */
+};
+
 struct metrics_http {
     struct daemon *daemon;
     struct MHD_Daemon *server;
-    uv_poll_t ready;  /* its epoll descriptor */
-    uv_timer_t timer; /* what it does if nothing comes */
-    unsigned n_open;  /* handles of the loop */
+    uv_poll_t ready;              /* its epoll descriptor */
+    uv_timer_t timer;             /* what it does if nothing comes */
+    unsigned n_open;              /* handles of the loop */
+    TAILQ_HEAD(, caller) callers; /* by age, the oldest first; owned */
+    unsigned n_callers;
+    bool by_name; /* it is reached by a host's name, as a web page would */
     char path[sizeof((struct sockaddr_un *)0)->sun_path]; /* to be removed; or "" */
     struct own_id id;                                     /* of the socket there */
 };
@@ -74,18 +86,85 @@ answer_metrics(struct metrics_http *http, struct MHD_Connection *connection)
                   "text/plain; version=0.0.4; charset=utf-8");
 }
 
+/* The name that a request was sent to, without the port. */
+static bool
+is_host(const char *host, const char *name)
+{
+    size_t size = strlen(name);
+
+    return strncasecmp(host, name, size) == 0 &&
+           (host[size] == '\0' || host[size] == ':');
+}
+
+/* A web page can have a name of its own lead to this machine (DNS rebinding), but it
+ * cannot choose the Host that its browser then sends.
+ */
+static bool
+is_for_us(const struct metrics_http *http, struct MHD_Connection *connection)
+{
+    const char *host =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
+
+    return !http->by_name || !host || is_host(host, "127.0.0.1") ||
+           is_host(host, "localhost") || is_host(host, "[::1]");
+}
+
 static enum MHD_Result
 on_request(void *data, struct MHD_Connection *connection, const char *url,
            const char *method, const char *version, const char *upload,
            size_t *upload_size, void **request)
 {
     (void)version, (void)upload, (void)upload_size, (void)request;
+    if (!is_for_us(data, connection))
+        return answer_word(connection, MHD_HTTP_MISDIRECTED_REQUEST,
+                           "the Host expected is 127.0.0.1, [::1] or localhost\n");
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 &&
         strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return answer_word(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "GET or HEAD\n");
     if (strcmp(url, "/metrics") != 0)
         return answer_word(connection, MHD_HTTP_NOT_FOUND, "try /metrics\n");
     return answer_metrics(data, connection);
+}
+
+/* ---- who asks ------------------------------------------------------------------ */
+
+/* However slowly others read or write, the next one is answered: of too many the oldest
+ * goes. Its descriptor is the server's to close.
+ */
+static void
+make_room(struct metrics_http *http)
+{
+    struct caller *oldest = TAILQ_FIRST(&http->callers);
+
+    if (http->n_callers <= CONNECTIONS_MAX)
+        return;
+    shutdown(oldest->fd, SHUT_RDWR);
+    TAILQ_REMOVE(&http->callers, oldest, link); /* it must not be chosen twice */
+    TAILQ_INSERT_TAIL(&http->callers, oldest, link);
+}
+
+static void
+on_caller(void *data, struct MHD_Connection *connection, void **context,
+          enum MHD_ConnectionNotificationCode what)
+{
+    struct metrics_http *http = data;
+    struct caller *caller = *context;
+
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        *context = caller = calloc(1, sizeof *caller);
+        if (!caller)
+            return; /* it is served, and never the oldest */
+        caller->fd =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
+                ->connect_fd;
+        TAILQ_INSERT_TAIL(&http->callers, caller, link);
+        http->n_callers++;
+        make_room(http);
+    } else if (caller) {
+        TAILQ_REMOVE(&http->callers, caller, link);
+        http->n_callers--;
+        free(caller);
+    }
 }
 
 /* ---- the loop ------------------------------------------------------------------ */
@@ -220,8 +299,9 @@ start_server(struct metrics_http *http, int fd, struct lighter_error *err)
 
     http->server = MHD_start_daemon(
         MHD_USE_EPOLL, 0, NULL, NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-        PATIENCE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
+        MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX + CONNECTIONS_SPARE,
+        MHD_OPTION_CONNECTION_TIMEOUT, PATIENCE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        CONNECTION_BYTES, MHD_OPTION_NOTIFY_CONNECTION, on_caller, http,
         MHD_OPTION_END);
     if (!http->server) {
         close(fd);
@@ -248,6 +328,7 @@ metrics_http_open(struct metrics_http **ret_http, struct daemon *daemon,
     if (!http)
         return fail_nomem(err);
     http->daemon = daemon;
+    TAILQ_INIT(&http->callers);
     r = metrics_address(text, &address, &size, err);
     if (r == 0)
         r = open_socket(text, &address, size, &fd, err);
@@ -255,6 +336,7 @@ metrics_http_open(struct metrics_http **ret_http, struct daemon *daemon,
         return r;
     if (address.ss_family == AF_UNIX)
         keep_path(http, ((struct sockaddr_un *)&address)->sun_path);
+    http->by_name = address.ss_family != AF_UNIX;
     tell(text, fd);
     r = start_server(http, fd, err); /* takes fd */
     if (r < 0)

@@ -29,6 +29,31 @@ log_level_from_name(const char *name)
     return -1;
 }
 
+/* What ends a value, or begins one. */
+static const char *
+find_special(const char *text)
+{
+    return strpbrk(text, " \t\r\n\"=\\");
+}
+
+const char *
+log_value(const char *text, char room[LOG_VALUE_SIZE])
+{
+    size_t used = 0;
+
+    if (*text && !find_special(text))
+        return text;
+    room[used++] = '"';
+    for (; *text && used + 4 < LOG_VALUE_SIZE; text++) {
+        if (*text == '"' || *text == '\\')
+            room[used++] = '\\';
+        room[used++] = *text;
+    }
+    room[used++] = '"';
+    room[used] = '\0';
+    return room;
+}
+
 static void
 write_line(enum log_level level, const char *format, va_list args)
 {

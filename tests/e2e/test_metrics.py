@@ -169,7 +169,7 @@ def test_a_job_that_is_over_has_no_series(counted):
 def get(address, request="GET /metrics HTTP/1.1"):
     """The status, the headers and the body of one answer."""
     with contextlib.closing(knock(address)) as connected:
-        lines = f"{request}\r\nHost: x\r\nConnection: close\r\n\r\n"
+        lines = f"{request}\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         connected.sendall(lines.encode())
         data = b""
         while more := connected.recv(1 << 16):
@@ -282,6 +282,39 @@ def test_clients_that_send_nothing_or_read_nothing_stop_nobody(served, tmp_path)
     daemons.until(lambda: get(address)[0] == 200, "it is served again")
 
 
+def answer_to(address, host):
+    with contextlib.closing(knock(address)) as connected:
+        connected.sendall(f"GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        return connected.recv(1 << 16).split()[1]
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "LocalHost", "[::1]", "127.0.0.1:9177"]
+)
+def test_names_of_this_machine_are_answered(served, host):
+    assert answer_to(served[1], host) == b"200"
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "", "[::2]"]
+)
+def test_a_web_page_that_has_its_own_name_lead_here_reads_nothing(served, host):
+    assert answer_to(served[1], host) == b"421"
+
+
+def test_slow_readers_do_not_hold_up_a_scrape(served):
+    _, address = served
+    with contextlib.ExitStack() as stack:
+        for _ in range(40):  # more than are served at once
+            slow = stack.enter_context(contextlib.closing(knock(address)))
+            slow.sendall(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
+        since = time.monotonic()
+
+        assert get(address)[0] == 200
+
+        assert time.monotonic() - since < 2 * daemons.SLOWNESS  # and not their patience
+
+
 def test_many_that_ask_at_once_are_all_answered_while_jobs_come_and_go(
     served, tmp_path
 ):
@@ -312,7 +345,7 @@ def test_many_that_ask_at_once_are_all_answered_while_jobs_come_and_go(
 def test_a_daemon_ends_also_while_somebody_asks(served):
     daemon, address = served
     with contextlib.closing(knock(address)) as connected:
-        connected.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n")
+        connected.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n")
 
         on(daemon, "shutdown")
 

@@ -35,6 +35,7 @@ unit_tests = \
 	tests/unit/test_own \
 	tests/unit/test_pace \
 	tests/unit/test_promise \
+	tests/unit/test_log \
 	tests/unit/test_params \
 	tests/unit/test_path \
 	tests/unit/test_peer \
@@ -92,6 +93,8 @@ tests_unit_test_pace_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_pace_LDADD = libunit.la
 tests_unit_test_promise_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_promise_LDADD = libunit.la
+tests_unit_test_log_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_log_LDADD = libunit.la
 tests_unit_test_params_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_params_LDADD = libunit.la
 tests_unit_test_path_CPPFLAGS = $(unit_cppflags)
