@@ -9,6 +9,7 @@
  * was sent to a daemon that died (`again`), nor by one that waits for the next epoch.
  */
 #include "daemon/job_internal.h"
+#include "daemon/waits.h"
 #include "util/error.h"
 
 #include <inttypes.h>
@@ -313,6 +314,7 @@ park(struct job *job, struct job_spec *spec, struct seat *seat, struct reply *re
     parked->spec = *spec; /* moved */
     *spec = (struct job_spec){0};
     parked->seat = seat;
+    seat->parked_at = uv_now(job->jobs->loop);
     parked->reply = reply_take(reply);
     seat->job = job;
     STAILQ_INSERT_TAIL(&job->parked, parked, link);
@@ -418,6 +420,8 @@ begin(struct jobs *jobs, struct job_spec *spec, struct seat *seat, struct job **
         return r < 0 ? r : jobs_create(jobs, spec, ret_job, err);
     }
     *ret_job = past;
+    if (spec->rank_wait_ms >= 0)
+        past->rank_wait_ms = spec->rank_wait_ms;
     past->tries_again = spec->resume && !spec->id;
     past->is_taken_over = takes_over(past, spec);
     memcpy(past->heir, spec->attempt, sizeof past->heir);
@@ -476,14 +480,26 @@ jobs_open(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
 
 /* ---- those that waited ---- */
 
+void
+parked_each(struct job *job,
+            void (*visit)(void *data, struct seat *seat, struct peer *peer), void *data)
+{
+    struct parked_open *parked;
+
+    STAILQ_FOREACH (parked, &job->parked, link)
+        visit(data, parked->seat, parked->reply.peer);
+}
+
 static void
 admit_parked(struct jobs *jobs, struct parked_open *parked)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
 
     parked->seat->job = NULL;
-    if (jobs_open(jobs, &parked->spec, parked->seat, &parked->reply, &err) < 0)
+    if (jobs_open(jobs, &parked->spec, parked->seat, &parked->reply, &err) < 0) {
+        seat_wait_over(parked->seat, parked->reply.peer);
         reply_error(&parked->reply, &err, NULL);
+    }
     parked_free(parked);
 }
 
@@ -491,6 +507,7 @@ static void
 refuse_parked(const struct job *job, struct parked_open *parked)
 {
     parked->seat->job = NULL;
+    seat_wait_over(parked->seat, parked->reply.peer);
     reply_error(&parked->reply, &job->error, NULL);
     parked_free(parked);
 }

@@ -4,8 +4,8 @@
 #include "daemon/job_internal.h"
 #include "daemon/recovery.h"
 #include "daemon/storage.h"
+#include "daemon/waits.h"
 #include "util/error.h"
-#include "util/log.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -36,6 +36,8 @@ struct job_sync {
     size_t n_closed;
     int result;
     bool is_final; /* ... of a sync: something may be lost */
+    int64_t
+        free_bytes; /* on the journal's disk, where there is no space for the mark */
     struct lighter_error error;
 };
 
@@ -111,6 +113,8 @@ run_sync(uv_work_t *work)
         sync->result = journal_append(journal, &durable, &sync->error);
         sync->is_final = sync->result == 0;
     }
+    if (sync->result == -ENOSPC && !sync->is_final)
+        sync->free_bytes = storage_free(journal->fd);
     if (sync->result == 0)
         sync->result = journal_sync(journal, &sync->error);
     if (sync->result < 0 && sync->is_final)
@@ -131,10 +135,10 @@ must_wait(struct job_sync *sync)
         job->unmarked_since = 0;
         return false;
     }
+    job->unmarked_space = (struct disk_space){true, sync->free_bytes};
     if (!job->unmarked_since) {
         job->unmarked_since = now;
-        log_warning("waits for space job=%s stage=%s reason=\"%s\"", job->name,
-                    job->stage, sync->error.message);
+        job_watch_wait(job);
     }
     return job->state == JOB_OPEN && now - job->unmarked_since < limit_ms;
 }
@@ -239,6 +243,7 @@ job_sync(struct job *job)
     if (!sync)
         return;
     sync->job = job;
+    sync->free_bytes = -1;
     sync->recorded = journal_size(&job->journal);
     STAILQ_INIT(&sync->flushes);
     if (collect(sync) < 0) {

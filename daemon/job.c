@@ -52,6 +52,7 @@ job_new(struct jobs *jobs, struct job_spec *spec, struct lighter_error *err)
     job->state = JOB_PREPARING;
     job->doom = JOB_OPEN;
     job->world_size = spec->world_size;
+    job->rank_wait_ms = spec->rank_wait_ms;
     job->opened_at = job->synced_at = uv_now(jobs->loop);
     memcpy(job->name, spec->name, sizeof job->name);
     memcpy(job->stage, spec->stage, sizeof job->stage);
@@ -155,18 +156,6 @@ bool
 job_is_whole(const struct job *job)
 {
     return job->is_complete || job->n_ended == job->world_size;
-}
-
-const char *
-job_waits(const struct job *job)
-{
-    if (job->state != JOB_OPEN)
-        return NULL;
-    for (uint32_t i = 0; i < job->n_ranks; i++)
-        for (uint32_t j = 0; job->ranks[i]->streams && j < job->n_outputs; j++)
-            if (job->ranks[i]->streams[j].full)
-                return job->ranks[i]->streams[j].parts[0].error.message;
-    return NULL;
 }
 
 uint32_t

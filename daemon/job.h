@@ -35,6 +35,14 @@ enum job_state {
     JOB_ABORTED,
 };
 
+/* Why a job does not go on (waits.h). */
+enum wait_reason {
+    WAIT_NOTHING,
+    WAIT_RANKS, /* that have not come: all that are there have ended, or wait */
+    WAIT_SPACE, /* on a disk that is full */
+    WAIT_EPOCH, /* an `open`: until the job that is there is over */
+};
+
 enum rank_state {
     RANK_ABSENT,  /* never opened, or opening failed */
     RANK_OPENING, /* its streams are being made */
@@ -53,6 +61,17 @@ struct seat {
     int64_t handle;     /* how the client calls it */
     uint32_t n_files;   /* that may be open because of it */
     uint32_t max_files; /* what its owner has left for it */
+
+    uint64_t parked_at;    /* uv_now(), ms: since then its `open` waits */
+    enum wait_reason told; /* its client was told that it waits for this */
+    uint64_t told_at;      /* likewise, when last */
+};
+
+/* As it was seen last. */
+struct job_wait {
+    enum wait_reason reason;
+    uint64_t since;     /* uv_now(), ms */
+    uint64_t logged_at; /* likewise; 0: not yet */
 };
 
 struct rank {
@@ -116,6 +135,7 @@ struct job {
     char *fingerprint;              /* of its first `open`, or NULL; owned */
     uint32_t world_size, n_outputs;
     uint32_t n_files;           /* that may be open for it and its ranks */
+    int64_t rank_wait_ms;       /* for ranks that do not come; -1: as it is set */
     uint32_t n_ended;           /* ranks */
     uint32_t n_connected;       /* ranks opening, open, closing or attached */
     uint32_t n_changing;        /* ranks opening or closing: they are owed an answer */
@@ -152,6 +172,8 @@ struct job {
     uint64_t synced_at;               /* uv_now(), ms */
     uint64_t synced_bytes;            /* n_bytes then */
     uint64_t unmarked_since;          /* there is no space to note it; 0: there is */
+    struct disk_space unmarked_space; /* likewise */
+    struct job_wait wait;
     uint64_t n_batches, n_samples, n_bytes;
     uint64_t blocked_ms; /* of all its ranks */
     struct pace pace;
@@ -268,11 +290,6 @@ const struct job *jobs_find(const struct jobs *jobs, const char *name,
 
 /* Of a job that is over: can it go on, be finalized or discarded? */
 bool job_is_unfinished(const struct job *job);
-
-/* What the job waits for, while a disk is full: lent until the loop turns. NULL: for
- * nothing.
- */
-const char *job_waits(const struct job *job);
 
 /* The same in every daemon that has it. 0: it has none yet. */
 uint64_t job_id(const struct job *job);

@@ -6,6 +6,7 @@
  */
 #include "daemon/job_internal.h"
 #include "daemon/pipeline.h"
+#include "daemon/waits.h"
 
 #include <linux/limits.h>
 
@@ -73,6 +74,14 @@ job_answer_open(const struct job *job, const struct rank *rank, int64_t handle,
 
 /* ---- the last word ---- */
 
+/* Before the last word. */
+static void
+wait_over(struct rank *rank)
+{
+    if (rank->seat)
+        seat_wait_over(rank->seat, rank->peer);
+}
+
 static void
 detach(struct rank *rank)
 {
@@ -84,6 +93,7 @@ detach(struct rank *rank)
 void
 rank_answer_error(struct rank *rank, const struct lighter_error *error)
 {
+    wait_over(rank);
     reply_error(&rank->reply, error, NULL);
     detach(rank);
 }
@@ -93,6 +103,7 @@ answer_end(struct rank *rank)
 {
     struct message_out out;
 
+    wait_over(rank);
     if (reply_owed(&rank->reply)) {
         reply_begin(&rank->reply, &out);
         msgpack_pack_map(&out.packer, 2);
@@ -120,6 +131,7 @@ rank_answer_lost(struct rank *rank)
         rank_answer_error(rank, &rank->stream_error);
         return;
     }
+    wait_over(rank);
     reply_empty(&rank->reply);
     detach(rank);
 }

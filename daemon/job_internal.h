@@ -164,6 +164,11 @@ void jobs_watch(uv_timer_t *timer);
 
 /* ---- admission.c ---- */
 
+/* Each open that is parked with the job. */
+void parked_each(struct job *job,
+                 void (*visit)(void *data, struct seat *seat, struct peer *peer),
+                 void *data);
+
 /* Forget the open that is parked for this seat. Return: was there one? */
 bool jobs_unpark(struct job *job, const struct seat *seat);
 

@@ -27,7 +27,7 @@ liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/backgroun
 	daemon/spec.h daemon/state.c daemon/state.h daemon/storage.c daemon/storage.h \
 	daemon/stream.c daemon/stream.h daemon/table.c daemon/table.h daemon/turns.c \
 	daemon/training.c daemon/turns.h daemon/unfinished.c daemon/visitors.c \
-	daemon/visitors.h daemon/watch.c daemon/worker.c daemon/worker.h daemon/writer.c \
+	daemon/visitors.h daemon/waits.c daemon/waits.h daemon/watch.c daemon/worker.c daemon/worker.h daemon/writer.c \
 	daemon/writer.h
 if HAVE_MICROHTTPD
 liblighterd_la_SOURCES += daemon/metrics_http.c

@@ -47,18 +47,14 @@ peer_release(struct peer *peer, size_t size)
 }
 
 void
-peer_notify(struct peer *peer, const char *method, int64_t handle)
+peer_notify(struct peer *peer, struct message_out *out)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
-    struct message_out out;
     struct frame frame;
 
     if (!peer->on_answer)
-        return;
-    message_begin_notification(&out, method);
-    msgpack_pack_map(&out.packer, 1);
-    pack_key_int(&out.packer, "job", handle);
-    if (message_finish(&out, &frame, &err) < 0)
+        message_out_done(out);
+    else if (message_finish(out, &frame, &err) < 0)
         log_error("a notification is lost: %s", err.message);
     else
         peer->on_answer(peer->data, &frame); /* takes */

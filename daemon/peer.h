@@ -35,8 +35,8 @@ struct peer *peer_unref(struct peer *peer); /* returns NULL */
 void peer_charge(struct peer *peer, size_t size);
 void peer_release(struct peer *peer, size_t size);
 
-/* Tell the client that something has changed for the job of this handle. */
-void peer_notify(struct peer *peer, const char *method, int64_t handle);
+/* A notification: begun, and packed one map. Takes it, also where the peer has gone. */
+void peer_notify(struct peer *peer, struct message_out *out);
 
 /* An answer that is owed. Moved, not copied: reply_take() leaves an empty one. */
 struct reply {

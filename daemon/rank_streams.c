@@ -6,8 +6,8 @@
  * thread.
  */
 #include "daemon/job_internal.h"
+#include "daemon/waits.h"
 #include "util/error.h"
-#include "util/log.h"
 
 #include <inttypes.h>
 
@@ -163,12 +163,11 @@ on_done(void *data, uint64_t age_ms)
 }
 
 static void
-on_full(void *data, const struct lighter_error *error)
+on_full(void *data)
 {
     struct rank *rank = data;
 
-    log_warning("waits for space job=%s stage=%s rank=%u reason=\"%s\"",
-                rank->job->name, rank->job->stage, rank->number, error->message);
+    job_watch_wait(rank->job);
 }
 
 /* ---- opening them ---- */

@@ -2,6 +2,7 @@
 #include "daemon/report.h"
 
 #include "config.h"
+#include "daemon/waits.h"
 
 #include <unistd.h>
 
@@ -168,7 +169,26 @@ is_over(const struct job *job)
     return job->state > JOB_PUBLISHING;
 }
 
-#define JOB_KEYS 25
+/* Three keys. */
+static void
+pack_wait(struct message_out *out, const struct job *job)
+{
+    uint32_t ranks[WAIT_RANKS_MAX],
+        n_missing = job_missing_ranks(job, ranks, WAIT_RANKS_MAX);
+    struct wait_report report;
+
+    job_describe_wait(job, &report);
+    pack_key_text(&out->packer, "waits", report.reason ? report.message : NULL);
+    pack_key(&out->packer, "waiting");
+    wait_pack(out, &report);
+    pack_key(&out->packer, "missing");
+    msgpack_pack_array(&out->packer,
+                       n_missing < WAIT_RANKS_MAX ? n_missing : WAIT_RANKS_MAX);
+    for (uint32_t i = 0; i < n_missing && i < WAIT_RANKS_MAX; i++)
+        msgpack_pack_uint32(&out->packer, ranks[i]);
+}
+
+#define JOB_KEYS 27
 
 /* JOB_KEYS keys. Ranks are looked at only while the job is open: else they are a
  * worker's, or not there.
@@ -194,7 +214,7 @@ pack_job_fields(struct message_out *out, const struct daemon *daemon,
     pack_key_bool(&out->packer, "unfinished", is_over(job) && job_is_unfinished(job));
     pack_key_double(&out->packer, "age", seconds_since(daemon, job->opened_at));
     pack_error(out, &job->error);
-    pack_key_text(&out->packer, "waits", job_waits(job));
+    pack_wait(out, job);
     pack_key(&out->packer, "targets");
     msgpack_pack_array(&out->packer, job->n_outputs);
     for (uint32_t i = 0; i < job->n_outputs; i++)

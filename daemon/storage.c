@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/sendfile.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* Skip what a short write has written. */
@@ -119,4 +120,14 @@ storage_append(int to, int from, uint64_t offset, uint64_t *ret_size,
     } while (n != 0);
     *ret_size = (uint64_t)at - offset;
     return 0;
+}
+
+int64_t
+storage_free(int fd)
+{
+    struct statvfs status;
+
+    if (fstatvfs(fd, &status) < 0)
+        return -1;
+    return (int64_t)(status.f_bavail * status.f_frsize);
 }

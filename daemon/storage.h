@@ -34,4 +34,9 @@ int storage_sync_all(int fd, struct lighter_error *err);
 int storage_append(int to, int from, uint64_t offset, uint64_t *ret_size,
                    struct lighter_error *err);
 
+/* Bytes that this user may still write on the disk of `fd`, where no quota says less.
+ * -1: it does not say.
+ */
+int64_t storage_free(int fd);
+
 #endif

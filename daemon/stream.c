@@ -190,7 +190,7 @@ after_batch(struct stream *stream)
         stream->full = true;
         if (!stream->full_since) {
             stream->full_since = uv_now(stream->setup.loop);
-            stream->setup.on_full(stream->setup.data, &part->error);
+            stream->setup.on_full(stream->setup.data);
         }
     } else {
         finish_batch(stream, part->result, &part->error);

@@ -19,6 +19,12 @@
 #include <sys/queue.h>
 #include <uv.h>
 
+/* Of a disk that is full. */
+struct disk_space {
+    bool is_journals;   /* it is that of the journal, not of the outputs */
+    int64_t free_bytes; /* that are left there; -1: not known */
+};
+
 /* Batches of which nothing was written, and why. */
 struct refusal {
     uint64_t first, last; /* seq */
@@ -85,7 +91,7 @@ struct stream_setup {
     /* after either: it was here for so long */
     void (*on_done)(void *data, uint64_t age_ms);
     /* the batch in hand waits for space on its disk: stream_retry() */
-    void (*on_full)(void *data, const struct lighter_error *error);
+    void (*on_full)(void *data);
     /* r < 0: that no more batches come could not be recorded */
     void (*on_closed)(void *data, int r, const struct lighter_error *error);
 };
@@ -103,6 +109,7 @@ struct stream {
     bool ending;               /* ... because no more batches come */
     bool no_space;             /* for the batch in hand, says its last worker */
     bool full;                 /* ... and so it waits for space */
+    struct disk_space space;   /* likewise: on this disk */
     bool last_try;             /* it does not wait any more */
     uint64_t full_since;       /* likewise; 0: it has not waited */
     struct stream_part *parts; /* max_parts of them; [0] does all that is not split */

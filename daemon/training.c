@@ -77,16 +77,24 @@ find_policies(struct jobs *jobs, const char *name)
     return NULL;
 }
 
+static void
+tell_rank(const struct rank *rank)
+{
+    struct message_out out;
+
+    message_begin_notification(&out, "changed");
+    msgpack_pack_map(&out.packer, 1);
+    pack_key_int(&out.packer, "job", rank->seat->handle);
+    peer_notify(rank->peer, &out); /* takes */
+}
+
 /* Open ranks shall ask at their next step. */
 static void
 tell_ranks(struct job *job)
 {
-    for (uint32_t i = 0; i < job->n_ranks; i++) {
-        struct rank *rank = job->ranks[i];
-
-        if (rank->state == RANK_OPEN)
-            peer_notify(rank->peer, "changed", rank->seat->handle);
-    }
+    for (uint32_t i = 0; i < job->n_ranks; i++)
+        if (job->ranks[i]->state == RANK_OPEN)
+            tell_rank(job->ranks[i]);
 }
 
 int

@@ -4,6 +4,7 @@
 #include "daemon/crash.h"
 #include "daemon/durable.h"
 #include "daemon/job_internal.h"
+#include "daemon/waits.h"
 #include "util/log.h"
 
 #include <stdlib.h>
@@ -54,9 +55,11 @@ jobs_watch(uv_timer_t *timer)
     struct jobs *jobs = timer->data;
     struct job *job;
 
-    TAILQ_FOREACH (job, &jobs->live, link)
+    TAILQ_FOREACH (job, &jobs->live, link) {
         if (job->state == JOB_OPEN)
             watch(job);
+        job_watch_wait(job);
+    }
     pace_look(&jobs->pace,
               &(struct pace_counts){jobs->n_batches, jobs->n_samples, jobs->n_bytes},
               uv_now(jobs->loop));

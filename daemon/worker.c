@@ -2,6 +2,7 @@
 #include "daemon/worker.h"
 
 #include "daemon/crash.h"
+#include "daemon/storage.h"
 #include "util/error.h"
 
 static const struct lighter_writer *
@@ -223,6 +224,18 @@ is_full(const struct stream *stream, int r)
            (r == -ENOSPC || r == -EDQUOT);
 }
 
+/* Of which disk, and how much is left there. A quota has its own count. */
+static void
+look_at_space(struct stream *stream, bool is_journals, int r)
+{
+    int fd = is_journals           ? stream->setup.journal->fd
+             : stream->setup.table ? stream->setup.table->directory_fd
+                                   : stream->setup.files->directory_fd;
+
+    stream->space = (struct disk_space){
+        .is_journals = is_journals, .free_bytes = r == -ENOSPC ? storage_free(fd) : -1};
+}
+
 /* All of the batch is written: the record makes it so. On failure nothing is. */
 static int
 commit(struct stream *stream, struct lighter_error *err)
@@ -276,15 +289,18 @@ static void
 conclude(struct stream *stream)
 {
     struct stream_part *first = &stream->parts[0], *part = verdict(stream);
+    bool is_written = part->result == 0;
     int r = part->result;
 
-    if (r == 0)
+    if (is_written)
         r = commit(stream, &part->error);
     else if (is_full(stream, r))
         undo(stream);
     else
         refuse(stream, &part->error);
     stream->no_space = is_full(stream, r);
+    if (stream->no_space)
+        look_at_space(stream, is_written, r);
     first->result = r;
     if (part != first)
         first->error = part->error;

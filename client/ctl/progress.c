@@ -46,7 +46,11 @@ progress_line(const json_t *job)
     AUTO(free_bytes) char *name = show_text(json_object_get(job, "name"));
     AUTO(free_bytes) char *state = show_text(json_object_get(job, "state"));
     AUTO(free_bytes) char *rest = describe(job);
+    const json_t *waits = json_object_get(job, "waits");
+    AUTO(free_bytes) char *sentence = show_text(waits); /* it names the job */
 
+    if (json_is_string(waits))
+        return formatted("%s; %s, %s", sentence, state, rest);
     return formatted("%s: %s, %s", name, state, rest);
 }
 

@@ -4,7 +4,8 @@
 
 #include <jansson.h>
 
-/* "predictions: open, 310 of 500 batches, 9920 samples, 12.1 MiB, 146/s, eta 42 s".
+/* Of one that waits what for, and then how far it is; else
+ * "predictions: open, 310 of 500 batches, 9920 samples, 12.1 MiB, 146/s, eta 42 s".
  * Returns owned.
  */
 char *progress_line(const json_t *job);

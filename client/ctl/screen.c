@@ -29,8 +29,16 @@
 static char *
 show_state(const json_t *job)
 {
-    if (json_is_string(json_object_get(job, "waits")))
-        return formatted("disk full");
+    static const struct {
+        const char *reason, *state;
+    } table[] = {
+        {"ranks", "lacks ranks"}, {"space", "disk full"}, {"disk", "disk hangs"}};
+    const json_t *waiting = json_object_get(job, "waiting");
+    const char *reason = json_string_value(json_object_get(waiting, "reason"));
+
+    for (size_t i = 0; reason && i < sizeof table / sizeof *table; i++)
+        if (strcmp(reason, table[i].reason) == 0)
+            return formatted("%s", table[i].state);
     return show_text(json_object_get(job, "state"));
 }
 
@@ -311,6 +319,22 @@ put_jobs(struct drawing *drawing, const json_t *list)
         put(drawing, "no jobs");
 }
 
+/* For what they wait, and what to do: as far as there is room. */
+static void
+put_waits(struct drawing *drawing, const json_t *list)
+{
+    const json_t *job;
+    size_t i;
+
+    json_array_foreach (list, i, job) {
+        const json_t *waits = json_object_get(job, "waits");
+        AUTO(free_bytes) char *sentence = show_text(waits);
+
+        if (json_is_string(waits))
+            put(drawing, "%s", sentence);
+    }
+}
+
 /* ---- all of it ----------------------------------------------------------------- */
 
 static void
@@ -339,6 +363,7 @@ screen_draw(const struct screen *screen, const json_t *status, const json_t *job
     put_daemon(&drawing, status);
     put(&drawing, "%s", "");
     put_jobs(&drawing, sorted);
+    put_waits(&drawing, sorted);
     end(screen, file);
     json_decref(sorted);
 }

@@ -20,8 +20,8 @@ static const char help[] =
     "  RATE     samples a second, of about the last ten seconds\n"
     "  AGE      since the first process opened the job\n"
     "\n"
-    "Why a job is over without being published stands below it, or that it waits\n"
-    "because a disk is full; and whether it is unfinished: what it has written is\n"
+    "Why a job is over without being published stands below it, or what it\n"
+    "waits for; and whether it is unfinished: what it has written is\n"
     "there, and it can go on. lighterctl show has more of one job, --json of all.\n"
     "\n"
     "example:\n"
@@ -62,7 +62,7 @@ static const struct field fields[] = {
     {"RATE", "samples_per_second", show_rate, FIELD_RIGHT},
     {"AGE", "age", show_duration, FIELD_RIGHT},
     {"error", "error", show_text, FIELD_NOTE},
-    {"waits for space", "waits", show_text, FIELD_NOTE},
+    {"waits", "waits", show_text, FIELD_NOTE},
     {"unfinished", "unfinished", show_unfinished, FIELD_NOTE},
     {NULL, NULL, NULL, 0}};
 

@@ -120,8 +120,8 @@ static const struct field over_fields[] = {
 static const struct field why_fields[] = {{"error", "error", show_text, FIELD_LEFT},
                                           {NULL, NULL, NULL, 0}};
 
-static const struct field full_fields[] = {
-    {"waits for space", "waits", show_text, FIELD_LEFT}, {NULL, NULL, NULL, 0}};
+static const struct field wait_fields[] = {{"waits", "waits", show_text, FIELD_LEFT},
+                                           {NULL, NULL, NULL, 0}};
 
 static const struct field rank_fields[] = {
     {"RANK", "rank", show_text, FIELD_RIGHT},
@@ -170,7 +170,7 @@ print_job(const json_t *job)
     if (json_is_string(json_object_get(job, "error")))
         output_block(stdout, why_fields, job);
     if (json_is_string(json_object_get(job, "waits")))
-        output_block(stdout, full_fields, job);
+        output_block(stdout, wait_fields, job);
     done = print_part(job, "ranks", rank_fields);
     return done == CTL_DONE ? print_part(job, "writers", writer_fields) : done;
 }

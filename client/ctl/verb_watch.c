@@ -16,7 +16,8 @@ static const char help[] =
     "Looks on until the job is published, and tells by its exit code how it went: for\n"
     "scripts. Of several jobs of that name it is the live one, else the last. On a\n"
     "terminal progress is one line that changes; else there is a line every ten\n"
-    "seconds, and one for each change of the job's state; with --json one a second.\n"
+    "seconds, and one for each change of its state, or of what it\n"
+    "waits for; with --json one a second.\n"
     "\n"
     "  --wait   where no live job has this name, wait for one\n"
     "\n"
@@ -37,7 +38,7 @@ enum style { STYLE_BAR, STYLE_LINES, STYLE_JSON };
 struct watch {
     struct follow follow;
     enum style style;
-    char state[32];   /* when the last line was printed */
+    char state[64];   /* when the last line was printed: and what it waited for */
     time_t printed_s; /* likewise */
 };
 
@@ -50,17 +51,29 @@ now_s(void)
     return now.tv_sec;
 }
 
+static void
+describe_state(const json_t *job, char *ret_state, size_t size)
+{
+    const json_t *waiting = json_object_get(job, "waiting");
+    const char *state = json_string_value(json_object_get(job, "state")),
+               *reason = json_string_value(json_object_get(waiting, "reason"));
+
+    snprintf(ret_state, size, "%s %s", state ? state : "", reason ? reason : "");
+}
+
 static bool
 is_due(struct watch *watch)
 {
-    const char *state = json_string_value(json_object_get(watch->follow.job, "state"));
+    char state[sizeof watch->state];
     time_t waited_s = now_s() - watch->printed_s,
            most_s = watch->style == STYLE_LINES ? LINE_SECONDS : 1;
-    bool has_changed = strcmp(watch->state, state ? state : "") != 0;
+    bool has_changed;
 
+    describe_state(watch->follow.job, state, sizeof state);
+    has_changed = strcmp(watch->state, state) != 0;
     if (watch->style != STYLE_BAR && !has_changed && waited_s < most_s)
         return false;
-    snprintf(watch->state, sizeof watch->state, "%s", state ? state : "");
+    memcpy(watch->state, state, sizeof state);
     watch->printed_s = now_s();
     return true;
 }

@@ -14,8 +14,9 @@ struct verb {
 };
 
 extern const struct verb verb_config, verb_discard, verb_finalize, verb_flush,
-    verb_freeze, verb_jobs, verb_metrics, verb_ping, verb_plugins, verb_reload, verb_show,
-    verb_shutdown, verb_status, verb_tail, verb_top, verb_unfreeze, verb_watch;
+    verb_freeze, verb_jobs, verb_metrics, verb_ping, verb_plugins, verb_reload,
+    verb_show, verb_shutdown, verb_status, verb_tail, verb_top, verb_unfreeze,
+    verb_watch;
 
 /* All of them, in the order of the help; ends with NULL. */
 extern const struct verb *const verbs[];

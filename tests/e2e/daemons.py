@@ -129,10 +129,11 @@ class Daemon:
     def log(self):
         return Path(self._log_path).read_text(errors="replace")
 
-    def raw(self, **more):
+    def raw(self, hello=None, **more):
         """A connection that has said hello."""
         client = rawclient.RawClient(self.socket, **{"timeout_s": DEADLINE_S, **more})
-        client.call("hello", protocol=1, client="test", pid=os.getpid())
+        hello = {"client": "test", "pid": os.getpid(), **(hello or {})}
+        client.call("hello", protocol=1, **hello)
         return client
 
     def ask(self, method, **params):

@@ -52,6 +52,7 @@ class RawClient:
         self._last_id = 0
         self._bytes = b""
         self._answers = {}
+        self.notices = []  # params of each `waiting` that has come
 
     def __enter__(self):
         return self
@@ -109,6 +110,9 @@ class RawClient:
         while id not in self._answers:
             message = self.receive()
             assert message is not None, "the daemon closed the connection"
+            if message[:2] == [2, "waiting"]:
+                self.notices.append(message[2])
+                continue
             kind, answered, error, result = message
             assert kind == 1 and (error is None or result is None)
             self._answers[answered] = (error, result)
@@ -116,6 +120,14 @@ class RawClient:
         if error is not None:
             raise Refused(error)
         return result
+
+    def notice(self):
+        """The next `waiting`, where no answer comes before."""
+        if not self.notices:
+            message = self.receive()
+            assert message and message[:2] == [2, "waiting"], message
+            self.notices.append(message[2])
+        return self.notices.pop(0)
 
     def call(self, method, **params):
         return self.answer(self.post(method, **params))
