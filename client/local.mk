@@ -79,7 +79,8 @@ lighterd_python = client/python/lighterd/__init__.py client/python/lighterd/addr
 	client/python/lighterd/registry.py client/python/lighterd/run.py \
 	client/python/lighterd/samples.py client/python/lighterd/session.py \
 	client/python/lighterd/tensor.py client/python/lighterd/training.py \
-	client/python/lighterd/wire.py client/python/lighterd/writers.py
+	client/python/lighterd/values.py client/python/lighterd/wire.py \
+	client/python/lighterd/writers.py
 EXTRA_DIST += $(lighterd_python) client/python/README.md client/python/lighterd/py.typed \
 	client/python/pyproject.toml client/python/setup.py
 

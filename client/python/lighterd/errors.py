@@ -1,13 +1,14 @@
 """errors - what can go wrong, as exceptions.
 
 In: the error map of an answer (section 4 of doc/protocol.md). Out: an exception of the
-class that this error has in Python, with the daemon's `details` as its attribute.
+class that this error has in Python, with the daemon's `details` as its attribute. And:
+what is wrong with a value, with the key and sample that it is of.
 """
 
 from __future__ import annotations
 
 import builtins
-from typing import Any, Mapping
+from typing import Any, Mapping, Optional
 
 
 class Error(Exception):
@@ -53,3 +54,17 @@ def from_answer(error: Mapping[str, Any], context: str = "") -> Exception:
         exception = _CLASSES.get(error.get("code", ""), Error)(message)
     exception.details = details  # type: ignore[attr-defined]
     return exception
+
+
+def of_value(error: Exception, key: Any, sample: Optional[int] = None) -> Exception:
+    """`error`, a TypeError or ValueError, with the key and sample that it is about."""
+    where = f"key {key!r}" if sample is None else f"key {key!r}, sample {sample}"
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    return kind(f"{where}: {error}")
+
+
+def named(value: Any) -> str:
+    """What `value` is, for a sentence."""
+    kind = type(value)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"a value of type {module}{kind.__qualname__}"

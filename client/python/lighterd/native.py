@@ -16,7 +16,7 @@ import numpy as np
 
 logger = logging.getLogger("lighterd")
 
-INTERFACE = 1  # of native/module.c
+INTERFACE = 2  # of native/module.c
 RECEIVE_BYTES = 1 << 16
 
 

@@ -18,14 +18,16 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 import msgpack
 import numpy as np
 
-from . import memory, native, samples, tensor
-from .errors import LimitError
+from . import memory, native, samples, tensor, values
+from .errors import LimitError, of_value
 from .memory import Places
 
 # Strict: a subclass (IntEnum, np.float64) is a TypeError, not the number within. One for
 # all threads: `pack` runs no Python code in between.
 _packer = msgpack.Packer(strict_types=True)
 _pack = _packer.pack
+
+_BUILTIN = values.ATOMS | {list, tuple, dict}
 
 
 def pack_request(
@@ -67,7 +69,7 @@ def pack_request_here(
         frame.bytes += _pack("outputs") + _packer.pack_map_header(len(outputs))
         for key, value in outputs.items():
             frame.bytes += _pack(key)
-            _add_value(frame, value)
+            _add_value(frame, key, value)
     struct.pack_into(">I", frame.bytes, 0, len(frame.bytes) - 4)
     return frame.bytes
 
@@ -129,44 +131,65 @@ class _Frame:
         self.bytes += bytes(8) + struct.pack(">BQ", 0xCF, flat.n_bytes)
 
 
-def _pack_rest(value: Any, n_before: int, places: Optional[Places]) -> bytearray:
+def _pack_rest(
+    key: str, value: Any, n_before: int, places: Optional[Places]
+) -> bytearray:
     """One value, where the C module has packed `n_before` bytes and does not know it."""
     if tensor.is_torch(value):
         native.know_torch(sys.modules["torch"])
     frame = _Frame(places, n_before)
-    _add_value(frame, value)
+    _add_value(frame, key, value)
     return frame.bytes
 
 
-def _add_value(frame: _Frame, value: Any) -> None:
+def _add_value(frame: _Frame, key: Any, value: Any) -> None:
     """Add what the batch has under one key: samples, or one value for all of them."""
-    if _add_tensor(frame, value):
-        return
-    if isinstance(value, np.ndarray):  # of text, dates or objects
-        value = (value.astype(str) if value.dtype.kind in "mM" else value).tolist()
-    if samples.is_list(value):
-        _add_cells(frame, list(value))
-    else:
-        _add_cell(frame, value)
+    sample = None
+    try:
+        value = samples.of(value)
+        if _is_tensor(value) and _add_tensor(frame, value):
+            return
+        if type(value) is not list and not (tensor.is_tensor(value) and value.ndim):
+            _add_cell(frame, value)
+        elif not _add_flat(frame, value):
+            frame.bytes += _packer.pack_array_header(len(value))
+            for sample, cell in enumerate(value):
+                _add_cell(frame, cell)
+    except (TypeError, ValueError) as error:
+        raise of_value(error, key, sample) from error
 
 
-def _add_cells(frame: _Frame, cells: List[Any]) -> None:
+def _is_tensor(value: Any) -> bool:
+    """Whether `_add_tensor` is to be asked: it takes its time."""
+    return type(value) not in _BUILTIN
+
+
+def _add_flat(frame: _Frame, cells: List[Any]) -> bool:
+    """Add samples that all are what MessagePack has words for, at once."""
+    if not values.are_packable(cells):
+        return False
     try:
         frame.bytes += _pack(cells)
-    except (TypeError, OverflowError):
-        frame.bytes += _packer.pack_array_header(len(cells))
-        for cell in cells:
-            _add_cell(frame, cell)
+    except (OverflowError, UnicodeEncodeError):
+        return False
+    return True
 
 
 def _add_cell(frame: _Frame, cell: Any) -> None:
     """Add one sample. Where MessagePack has no word for it, its text, as csv does."""
-    if _add_tensor(frame, cell):
+    if _is_tensor(cell) and _add_tensor(frame, cell):
         return
+    made = values.packable(cell)
     try:
-        frame.bytes += _pack(cell)
-    except (TypeError, OverflowError):
-        frame.bytes += _pack(str.__str__(cell) if isinstance(cell, str) else str(cell))
+        frame.bytes += _pack(made)
+    except OverflowError:
+        frame.bytes += _pack(str(made))
+    except UnicodeEncodeError as error:
+        if type(made) is str:
+            raise ValueError(
+                f"{made[:100]!r} is no UTF-8: it has a surrogate at {error.start}"
+            ) from None
+        frame.bytes += _pack(str(made))  # in a list it is escaped
 
 
 def _add_tensor(frame: _Frame, value: Any) -> bool:

@@ -21,8 +21,9 @@ from typing import (
     Union,
 )
 
-from . import native, samples
+from . import native, samples, tensor, values
 from .address import PathLike
+from .errors import named, of_value
 
 Outputs = Mapping[str, Any]
 Encoder = Union[str, Mapping[str, Any]]
@@ -30,6 +31,9 @@ Encoder = Union[str, Mapping[str, Any]]
 
 def _accept(outputs: Outputs) -> None:
     """The daemon alone checks."""
+
+
+OF_TENSORS = frozenset({"tensor", "image_2d", "image_3d", "video"})  # encoders
 
 
 class Writer(NamedTuple):
@@ -70,7 +74,8 @@ def file(
     if name_key is not None:
         options["name_key"] = name_key
         keys.append(name_key)
-    check = partial(check_file, value_key, name_key)
+    name = encoder if isinstance(encoder, str) else encoder.get("name")
+    check = partial(check_file, value_key, name_key, encoder=name)
     return Writer("file", directory, keys, options, check)
 
 
@@ -104,7 +109,7 @@ def _check_csv(keys: List[str], outputs: Outputs) -> None:
             f"CsvWriter: none of the configured keys {keys} were found in outputs. "
             f"Available keys in outputs: {list(outputs.keys())}"
         )
-    counts = {key: _count_rows(outputs[key]) for key in present}
+    counts = {key: _count(key, outputs[key]) for key in present}
     expected = next((n for n in counts.values() if n is not None), 1)
     for key, n in counts.items():
         if n is not None and n != expected:
@@ -119,27 +124,49 @@ def _check_csv(keys: List[str], outputs: Outputs) -> None:
             )
 
 
-def _count_rows(value: Any) -> Optional[int]:
+def _count(key: str, value: Any) -> Optional[int]:
     """None where `value` stands in every row: a scalar, or a 0-d tensor."""
-    if type(value) is not list and getattr(value, "ndim", 1) == 0:
-        return None
-    return samples.count(value)
+    try:
+        return samples.count(value)
+    except TypeError as error:
+        raise of_value(error, key) from error
 
 
-def check_file(value_key: str, name_key: Optional[str], outputs: Outputs) -> None:
+def check_file(
+    value_key: str,
+    name_key: Optional[str],
+    outputs: Outputs,
+    encoder: Optional[str] = None,
+) -> None:
     n_values = _count_files(outputs, value_key)
-    if n_values == 0 or name_key is None:
+    if n_values == 0:
         return
-    n_names = _count_files(outputs, name_key)
-    if n_names != n_values:
-        raise ValueError(
-            f"Length mismatch between value key '{value_key}' ({n_values}) "
-            f"and name key '{name_key}' ({n_names})."
-        )
+    if name_key is not None:
+        n_names = _count_files(outputs, name_key)
+        if n_names != n_values:
+            raise ValueError(
+                f"Length mismatch between value key '{value_key}' ({n_values}) "
+                f"and name key '{name_key}' ({n_names})."
+            )
+    if encoder in OF_TENSORS:
+        _check_tensors(value_key, outputs[value_key], encoder)
 
 
 def _count_files(outputs: Outputs, key: str) -> int:
     if key not in outputs:
         raise KeyError(f"FileWriter expected key '{key}' in outputs but it was missing.")
-    n = samples.count(outputs[key])
+    n = _count(key, outputs[key])
     return 1 if n is None else n
+
+
+def _check_tensors(key: str, value: Any, encoder: str) -> None:
+    """Of what goes to the daemon as a text, it could only say that it got a string."""
+    if tensor.is_tensor(value):
+        return
+    is_one = samples.count(value) is None
+    for sample, each in enumerate(samples.split(value)):
+        try:
+            if not values.has_words(type(each)) and tensor.as_tensor(each) is None:
+                raise TypeError(f"{encoder} expects a tensor, got {named(each)}")
+        except TypeError as error:
+            raise of_value(error, key, None if is_one else sample) from error

@@ -7,7 +7,7 @@
 #include "functions.h"
 #include "tensor.h"
 
-#define INTERFACE 1 /* of native.py: rises when a function changes */
+#define INTERFACE 2 /* of native.py: rises when a function changes */
 
 static PyObject *
 know_torch(PyObject *module, PyObject *args)
@@ -35,8 +35,8 @@ PyDoc_STRVAR(
     pack_request_doc,
     "pack_request(id, method, params, outputs, below, rest, places)\n\n"
     "One frame, a bytearray. None, and nothing was done, where this is none of "
-    "the common\nrequests. `rest(value, n_bytes_before, places)` packs what is "
-    "not common, tensors\nof `below` bytes and more too.");
+    "the common\nrequests. `rest(key, value, n_bytes_before, places)` packs "
+    "what is not\ncommon, tensors of `below` bytes and more too.");
 
 PyDoc_STRVAR(are_columns_doc,
              "are_columns(outputs, keys)\n\n"

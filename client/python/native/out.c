@@ -219,6 +219,18 @@ put_long(struct out *out, PyObject *number)
     return DONE;
 }
 
+/* There is room for the head. */
+static int
+put_bin(struct out *out, PyObject *bytes)
+{
+    size_t size = (size_t)PyBytes_GET_SIZE(bytes);
+
+    if (size > UINT32_MAX)
+        return REST;
+    put_bin_head(out, size);
+    return put_bytes(out, PyBytes_AS_STRING(bytes), size);
+}
+
 int
 put_scalar(struct out *out, PyObject *value)
 {
@@ -234,6 +246,8 @@ put_scalar(struct out *out, PyObject *value)
         *out->at++ = value == Py_True ? 0xc3 : 0xc2;
     else if (value == Py_None)
         *out->at++ = 0xc0;
+    else if (PyBytes_CheckExact(value))
+        return put_bin(out, value);
     else
         return REST;
     return DONE;
@@ -249,11 +263,27 @@ fetch(PyObject *const *items, Py_ssize_t i, Py_ssize_t count)
     }
 }
 
-/* No code of Python's runs in between: the items stay. */
-int
-put_items(struct out *out, PyObject *const *items, Py_ssize_t count)
+static int put_dict(struct out *out, PyObject *dict, int depth);
+
+static int
+put_nested(struct out *out, PyObject *value, int depth)
 {
-    int r = out_need(out, HEAD_MAX);
+    int r = put_scalar(out, value);
+
+    if (r == REST && PyList_CheckExact(value))
+        return put_list(out, value, depth);
+    if (r == REST && PyDict_CheckExact(value))
+        return put_dict(out, value, depth);
+    return r;
+}
+
+/* No code of Python's runs in between: the items stay, here and in a dict. */
+int
+put_list(struct out *out, PyObject *list, int depth)
+{
+    PyObject *const *items = PySequence_Fast_ITEMS(list);
+    Py_ssize_t count = PyList_GET_SIZE(list);
+    int r = depth > 0 ? out_need(out, HEAD_MAX) : REST;
 
     if (r == DONE)
         put_array_head(out, (size_t)count);
@@ -261,7 +291,24 @@ put_items(struct out *out, PyObject *const *items, Py_ssize_t count)
         fetch(items, i, count);
     for (Py_ssize_t i = 0; r == DONE && i < count; i++) {
         fetch(items, i + FETCH_AHEAD, count);
-        r = put_scalar(out, items[i]);
+        r = put_nested(out, items[i], depth - 1);
+    }
+    return r;
+}
+
+static int
+put_dict(struct out *out, PyObject *dict, int depth)
+{
+    PyObject *key, *value;
+    Py_ssize_t at = 0;
+    int r = depth > 0 ? out_need(out, HEAD_MAX) : REST;
+
+    if (r == DONE)
+        put_map_head(out, (size_t)PyDict_GET_SIZE(dict));
+    while (r == DONE && PyDict_Next(dict, &at, &key, &value)) {
+        r = put_scalar(out, key);
+        if (r == DONE)
+            r = put_nested(out, value, depth - 1);
     }
     return r;
 }

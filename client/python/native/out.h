@@ -70,12 +70,15 @@ void put_bin_head(struct out *out, size_t size);
 int put_bytes(struct out *out, const void *bytes, size_t size);
 int put_key(struct out *out, const char *key);
 
-/* A text, a number, a bool or None, of just this type: subclasses may have another text
- * than the value within, and are the rest.
+/* A text, bytes, a number, a bool or None, of just this type: subclasses may have
+ * another text than the value within, and are the rest.
  */
 int put_scalar(struct out *out, PyObject *value);
 
-/* The scalars of a list or tuple. */
-int put_items(struct out *out, PyObject *const *items, Py_ssize_t count);
+/* The items of a list: scalars, and lists and dicts of them that are no more than
+ * `depth` within one another; of just these types. Text that stands in a list differs
+ * where it has surrogates, and is the rest.
+ */
+int put_list(struct out *out, PyObject *list, int depth);
 
 #endif

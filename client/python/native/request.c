@@ -15,10 +15,12 @@
 #define FIRST_ROOM 4096
 #define MAX_ROOM (1 << 20) /* a longer frame is one that grows */
 
+#define MAX_DEPTH 27 /* containers of a sample; values.py says why */
+
 struct request {
     struct out out;
     size_t below;     /* bytes: a tensor from there on is the rest */
-    PyObject *rest;   /* called with a value, the bytes before it, and `places` */
+    PyObject *rest;   /* called with key, value, the bytes before it, and `places` */
     PyObject *places; /* borrowed, both */
 };
 
@@ -27,19 +29,18 @@ put_value(struct request *request, PyObject *value)
 {
     struct out *out = &request->out;
 
-    if (PyList_CheckExact(value) || PyTuple_CheckExact(value))
-        return put_items(out, PySequence_Fast_ITEMS(value),
-                         PySequence_Fast_GET_SIZE(value));
+    if (PyList_CheckExact(value))
+        return put_list(out, value, MAX_DEPTH + 1);
     if (tensor_is(value))
         return tensor_put(out, value, request->below);
     return put_scalar(out, value);
 }
 
 static int
-put_rest(struct request *request, PyObject *value)
+put_rest(struct request *request, PyObject *key, PyObject *value)
 {
     PyObject *packed =
-        PyObject_CallFunction(request->rest, "OnO", value,
+        PyObject_CallFunction(request->rest, "OOnO", key, value,
                               (Py_ssize_t)out_size(&request->out), request->places);
     int r = RAISE;
 
@@ -65,7 +66,7 @@ put_output(struct request *request, PyObject *key, PyObject *value)
     if (r != REST)
         return r;
     out_cut(&request->out, before);
-    return put_rest(request, value);
+    return put_rest(request, key, value);
 }
 
 /* A key is never the rest: is_common() was asked before. Values are kept, for the rest

@@ -75,6 +75,14 @@ EDGES = [0, 1, 31, 32, 33, 127, 128, 255, 256, 32767, 32768, 65535, 65536]
 EDGES += [1 << 31, (1 << 31) - 1, (1 << 32) - 1, 1 << 32, (1 << 63) - 1, 1 << 63]
 EDGES += [(1 << 64) - 1, 1 << 64, 1 << 100]
 
+
+
+def nested(depth, value=1):
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 SCALARS = {
     "integers": EDGES + [-n for n in EDGES] + [-n - 1 for n in EDGES],
     "floats": [0.0, -0.0, 0.1, 1e300, 5e-324, math.inf, -math.inf, math.nan],
@@ -87,7 +95,9 @@ SCALARS = {
     "bytes": [b"", b"a\xff", bytearray(b"b"), memoryview(b"c")],
     "maps": [{}, {"a": 1}, {1: [2]}, collections.OrderedDict(a=1)],
     "nested": [[1, [2, ("a",)]], (1, 2), [], (), [[]], {1, 2}],
-    "surrogates": ["\udc80"],
+    "surrogates": ["\udc80", ["\udc80"], {"\udc80": 1}],
+    "deep": [nested(26), nested(27), nested(28), nested(40), {"a": nested(26)}]
+    + [{"a": nested(27)}, {b"k": {None: {1.5: [{}]}}}, [{(1,): 2}], [bytearray(b"b")]],
 }
 
 VALUES = {f"one of the {name}": each for name, each in SCALARS.items()}

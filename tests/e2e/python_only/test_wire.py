@@ -1,5 +1,8 @@
 """Bytes are compared with those that doc/protocol.md shows or MessagePack defines."""
 
+import array
+import collections
+import dataclasses
 import datetime
 import decimal
 import enum
@@ -202,12 +205,17 @@ FOREIGN = [
     Colour.RED,
     Level.HIGH,
     Thing(),
-    np.float32(0.1),
-    np.float64(0.1),
-    np.int64(7),
-    np.bool_(True),
+    np.longdouble(0.1),
     {1, 2},
     1 + 2j,
+    bytearray(b"a"),
+    [bytearray(b"a"), 2**64],
+    ["\udc80"],
+    msgpack.Timestamp(1),
+    msgpack.ExtType(1, b"a"),
+    [Colour.RED, pathlib.Path("/a")],
+    collections.deque([1]),
+    int,
 ]
 
 
@@ -215,6 +223,155 @@ FOREIGN = [
 def test_a_cell_that_messagepack_does_not_know_is_its_text(cell):
     assert unpacked([1, cell, "z"]) == [1, str(cell), "z"]
     assert unpacked((cell,)) == [str(cell)]
+
+
+Pair = collections.namedtuple("Pair", "a b")
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    corner: object
+    score: object = 1
+
+
+HALF = np.float32(0.1)
+WIDE = 0.10000000149011612
+HOLDING = [  # a cell, and what csv would write of it once all in it is Python's
+    (HALF, WIDE),
+    (np.float64(0.1), 0.1),
+    (np.int64(7), 7),
+    (np.bool_(True), True),
+    (np.str_("b"), "b"),
+    (np.bytes_(b"b"), b"b"),
+    ([HALF, {"a": HALF}], [WIDE, {"a": WIDE}]),
+    ({HALF: [np.array([HALF])]}, {WIDE: [[WIDE]]}),
+    ([np.array(HALF)], [WIDE]),
+    ((HALF, "a"), str((WIDE, "a"))),
+    ([(np.arange(2),)], str([([0, 1],)])),
+    (Pair(HALF, 1), f"Pair(a={WIDE}, b=1)"),
+    (Box(HALF), f"Box(corner={WIDE}, score=1)"),
+    (collections.OrderedDict(a=HALF), str(collections.OrderedDict(a=WIDE))),
+    (collections.deque([HALF], 3), f"deque([{WIDE}], maxlen=3)"),
+    ({HALF}, str({WIDE})),
+    ([np.longdouble(1) / 3], f"[{str(np.longdouble(1) / 3)}]"),
+    (np.datetime64("2020-01-02"), "2020-01-02"),
+    ([np.datetime64("2020-01-02")], ["2020-01-02"]),
+    (np.datetime64("NaT"), None),
+    ([np.ma.masked], [None]),
+    (np.ma.array([1, 2], mask=[1, 0]), [None, 2]),
+    ([np.array([1, None], object)], [[1, None]]),
+    ([np.zeros(1, [("a", "f4"), ("b", "i2")])], "[[(0.0, 0)]]"),
+    ([array.array("d", [1])], [[1.0]]),
+]
+
+
+@pytest.mark.parametrize("cell, expected", HOLDING, ids=repr)
+def test_numpys_scalars_and_arrays_are_python_values_at_any_depth(cell, expected):
+    assert repr(unpacked([1, cell])) == repr([1, expected])
+
+
+def test_tensors_are_lists_of_numbers_at_any_depth():
+    torch = pytest.importorskip("torch")
+    one = torch.tensor(0.123456789)
+    wide = one.item()
+
+    assert unpacked([{"a": [[one]]}]) == [{"a": [[wide]]}]
+    assert unpacked([(one, [torch.ones(2, requires_grad=True)])]) == [
+        str((wide, [[1.0, 1.0]]))
+    ]
+    assert unpacked([[one.to(torch.bfloat16)]]) == [[one.to(torch.bfloat16).item()]]
+    assert unpacked({"all": one}) == {"all": wide}
+
+
+def test_what_was_handed_over_stays_as_it_was():
+    cell = [Box([HALF]), {"a": HALF}, collections.deque([HALF])]
+    before = repr(cell)
+
+    packed([cell])
+
+    assert repr(cell) == before
+
+
+class Silent:
+    """object's own text, which is its address."""
+
+
+class Odd(dict):
+    def __repr__(self):
+        return f"Odd({len(self)})"
+
+
+class Kept:
+    """A text that says where something else is."""
+
+    def __repr__(self):
+        return f"<Kept of {Silent()!r}>"
+
+
+@pytest.mark.parametrize(
+    "cell, told",
+    [
+        (Silent(), "Silent"),
+        ([Silent()], "Silent"),
+        ((Thing(),), "Thing"),
+        (Kept(), "Kept"),
+        (iter([1]), "list_iterator"),
+        (Odd(a=HALF), "would round"),
+    ],
+    ids=repr,
+)
+def test_a_cell_without_a_text_of_its_own_is_refused_by_key_and_sample(cell, told):
+    with pytest.raises(TypeError, match=rf"^key 'pred', sample 1: .*{told}"):
+        packed([1, cell], "pred")
+
+
+def test_a_tensor_as_a_dicts_key_is_refused():
+    torch = pytest.importorskip("torch")
+
+    with pytest.raises(TypeError, match=r"^key 'x', sample 0: a tensor as a dict's key"):
+        packed([{torch.ones(2): 1}])
+
+
+def test_a_picture_is_refused_by_its_name():
+    image = pytest.importorskip("PIL.Image")
+
+    with pytest.raises(TypeError, match=r"^key 'x', sample 0: .*PIL.Image.Image"):
+        packed([image.new("L", (2, 2))])
+
+
+def nested(depth, value=1):
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def test_as_many_lists_within_one_another_as_a_frame_has_room_for():
+    assert unpacked([nested(27)]) == [nested(27)]
+    assert unpacked([{"a": nested(26)}]) == [{"a": nested(26)}]
+
+
+def circle():
+    value = []
+    value.append({"a": (value,)})
+    return value
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [nested(28), nested(32), nested(100_000), {"a": nested(27)}, nested(27, ())]
+    + [nested(27, np.ones(1)), circle(), (circle(),)],
+    ids=lambda _: "",
+)
+def test_what_is_nested_deeper_or_holds_itself_is_refused(cell):
+    with pytest.raises(ValueError, match=r"^key 'x', sample 1: more than 27 lists"):
+        packed([1, cell])
+
+
+def test_text_that_is_no_utf8_is_refused_by_key_and_sample():
+    with pytest.raises(ValueError, match=r"^key 'id', sample 1: 'a\\ud800' is no UTF-8"):
+        packed(["a", "a\ud800"], "id")
+    with pytest.raises(ValueError, match=r"^key 'id': "):
+        packed("\ud800", "id")
 
 
 def test_a_scalar_for_all_samples_is_a_cell():
@@ -231,7 +388,7 @@ def test_other_sequences_are_lists():
 
 
 def test_a_failure_leaves_nothing_behind_in_the_next_frame():
-    with pytest.raises(UnicodeEncodeError):
+    with pytest.raises(ValueError):
         packed(["fine", "\ud800"])
 
     assert unpacked(["fine"]) == ["fine"]
