@@ -203,3 +203,55 @@ def test_the_deepest_value_is_written_and_a_deeper_one_costs_its_batch_alone(
         out.write({"x": [2]})
 
     assert path.read_text().split() == ["x", str(nested(27)), "2"]
+
+
+def test_a_list_of_dicts_is_written_sample_by_sample(daemon, tmp_path, torch):
+    path = tmp_path / "t.csv"
+    with lighterd.run(lighterd.csv(path, ["id", "x"]), socket=daemon.socket) as out:
+        out.write([{"id": "a", "x": torch.tensor(0.5)}, {"id": "b", "x": 1}])
+        with pytest.raises(TypeError, match="outputs expects a dict"):
+            out.write(torch.ones(2))
+        with pytest.raises(KeyError, match="sample 1 of outputs"):
+            out.write([{"id": "c", "x": 1}, {"id": "d"}])
+
+    assert path.read_text().split() == ["id,x", "a,0.5", "b,1"]
+
+
+def test_a_data_frame_is_written_by_its_columns(daemon, tmp_path):
+    pd = pytest.importorskip("pandas")
+    path = tmp_path / "t.csv"
+    with lighterd.run(lighterd.csv(path, ["id", "x"]), socket=daemon.socket) as out:
+        out.write(pd.DataFrame({"x": [0.5, 1.5], "id": ["a", "b"], "more": [0, 0]}))
+
+    assert path.read_text().split() == ["id,x", "a,0.5", "b,1.5"]
+
+
+def test_lines_end_as_they_were_told(daemon, tmp_path):
+    batch = {"x": ["a\r\nb", "c"]}
+    for line_end, expected in (
+        ("crlf", b'x\r\n"a\r\nb"\r\nc\r\n'),
+        ("lf", b'x\n"a\r\nb"\nc\n'),
+    ):
+        path = tmp_path / line_end
+        writer = lighterd.csv(path, ["x"], line_end=line_end)
+        with lighterd.run(writer, socket=daemon.socket) as out:
+            out.write(batch)
+        assert path.read_bytes() == expected
+
+
+def test_a_home_is_put_in_and_no_folder_is_called_so(daemon, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "home").mkdir()
+    table = lighterd.csv("~/t.csv", ["x"])
+    files = lighterd.file("~/d", "x", "text")
+
+    with lighterd.run(table, files, socket=daemon.socket) as out:
+        out.write({"x": ["a"]})
+    with lighterd.run(
+        lighterd.csv("u.csv", ["x"]), directory="~", socket=daemon.socket
+    ) as out:
+        out.write({"x": ["a"]})
+
+    assert sorted(p.name for p in (tmp_path / "home").iterdir()) == ["d", "t.csv", "u.csv"]
+    assert not (tmp_path / "~").exists()

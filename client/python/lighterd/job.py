@@ -18,8 +18,9 @@ from typing import Any, Callable, Deque, Dict, List, Optional, Sequence
 from .address import PathLike
 from .connection import Connection
 from .errors import Error, StateError, from_answer
+from .outputs import normalize
 from .progress import Drain, Progress
-from .writers import Outputs, Writer, of_pipeline
+from .writers import Outputs, Writer, of_pipeline, target
 
 logger = logging.getLogger("lighterd")
 
@@ -50,7 +51,7 @@ class Job:
         resume: bool = False,
         total: Optional[int] = None,
     ) -> None:
-        cwd = os.path.abspath(directory)
+        cwd = os.path.abspath(target(directory))
         first = os.path.join(cwd, writers[0].path if pipeline is None else pipeline)
         self.name = name or _name_after(first)
         self._connection = connection
@@ -88,13 +89,15 @@ class Job:
         batch_idx: Optional[int] = None,
         dataloader_idx: int = 0,
     ) -> None:
-        """Hand one batch to every writer.
+        """Hand one batch to every writer: a map of keys and values, or a list of such
+        maps, one a sample.
 
-        Raises KeyError or ValueError for a batch that cannot be right, and the error of
+        Raises TypeError, KeyError or ValueError for a batch that cannot be right, and the error of
         an earlier batch if one has come; this batch is then not handed over.
         `batch_idx` counts by itself where it is not told. One of `committed_batches`
         is not written again.
         """
+        outputs = normalize(outputs)
         self.check(outputs)
         if batch_idx is None:
             batch_idx = self._seq

@@ -8,11 +8,14 @@ raises where it was brought. Pure; any thread.
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import KeysView, Set
 from functools import partial
 from typing import (
     Any,
     Callable,
     Dict,
+    Iterable,
     List,
     Mapping,
     NamedTuple,
@@ -28,11 +31,18 @@ from .errors import named, of_value
 Outputs = Mapping[str, Any]
 Encoder = Union[str, Mapping[str, Any]]
 
+# Names of a place that is no directory of this machine, or that stays as it is written.
+_NOT_OF_PATHS = re.compile(
+    r"(?P<placeholder>\{(stage|epoch|dataloader|rank|index)\})"
+    r"|^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+:/+)"
+)
+
 
 def _accept(outputs: Outputs) -> None:
     """The daemon alone checks."""
 
 
+LINE_ENDS = ("crlf", "lf")
 OF_TENSORS = frozenset({"tensor", "image_2d", "image_3d", "video"})  # encoders
 
 
@@ -49,11 +59,52 @@ class Writer(NamedTuple):
     check: Callable[[Outputs], None] = _accept
 
 
-def csv(path: PathLike, keys: Sequence[str]) -> Writer:
-    """A table: a header of `keys`, then a line for each sample."""
-    path, keys = os.fspath(path), list(keys)
+def target(path: PathLike) -> str:
+    """`path` with its `~`, which nobody else replaces; ValueError where it is none."""
+    path = os.fsdecode(path)
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        raise ValueError(f"there is no home of {path!r}: is it './{path}'?")
+    found = _NOT_OF_PATHS.search(path)
+    if found is None:
+        return expanded
+    if found["placeholder"]:
+        raise ValueError(
+            f"the path {path!r} has {found['placeholder']}, which lighterd does not "
+            "fill in: give the path as it is to be"
+        )
+    raise ValueError(
+        f"the path {path!r} names another storage, {found['scheme']}: lighterd writes to "
+        "directories of this machine"
+    )
+
+
+def csv(path: PathLike, keys: Sequence[str], line_end: str = "crlf") -> Writer:
+    """A table: a header of `keys`, then a line for each sample.
+
+    Lines end as Python's csv module has them, or with `line_end="lf"` as text files do.
+    """
+    path, keys = target(path), _checked_keys(keys)
     options = {"path": path, "keys": keys}
+    if line_end not in LINE_ENDS:
+        raise ValueError(f"line_end expects 'crlf' or 'lf', got {line_end!r}")
+    if line_end != LINE_ENDS[0]:  # which lighterd 0.1.0 does not know
+        options["line_end"] = line_end
     return Writer("csv", path, keys, options, partial(_check_csv, keys))
+
+
+def _checked_keys(keys: Sequence[str]) -> List[str]:
+    if isinstance(keys, KeysView):
+        keys = list(keys)
+    if isinstance(keys, (str, bytes, Mapping, Set)) or not isinstance(keys, Iterable):
+        raise ValueError(f"keys expects a list of strings, as in ['id'], got {keys!r}")
+    keys = list(keys)
+    for key in keys:
+        if not isinstance(key, str):
+            raise ValueError(f"keys expects strings, got {named(key)} in {keys!r}")
+    if not keys:
+        raise ValueError("keys expects at least one key, got an empty list")
+    return keys
 
 
 def file(
@@ -67,7 +118,7 @@ def file(
     `writer_fn` is an encoder's name, as in "image_2d", or a map of its name and options,
     as in {"name": "image_2d", "suffix": ".png"}.
     """
-    directory = os.fspath(directory)
+    directory = target(directory)
     encoder = writer_fn if isinstance(writer_fn, str) else dict(writer_fn)
     options = {"directory": directory, "value_key": value_key, "writer_fn": encoder}
     keys = [value_key]

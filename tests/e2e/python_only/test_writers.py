@@ -111,3 +111,66 @@ def test_options_are_those_of_the_document():
         "name_key": "id",
     }
     assert TABLE.options == {"path": "p.csv", "keys": ["id", "pred"]}
+
+
+@pytest.mark.parametrize(
+    "keys, told",
+    [
+        ("pred", "list of strings.*got 'pred'"),
+        (b"pred", "list of strings"),
+        ({"id", "pred"}, "list of strings"),
+        ({"id": 1}, "list of strings"),
+        (None, "list of strings"),
+        (7, "list of strings"),
+        ([], "at least one key"),
+        (["id", 1], "strings, got a value of type int"),
+        ([["id"]], "strings, got a value of type list"),
+    ],
+)
+def test_keys_that_are_no_list_of_strings_are_refused(keys, told):
+    with pytest.raises(ValueError, match=f"^keys expects .*{told}"):
+        lighterd.csv("t.csv", keys)
+
+
+def test_keys_may_be_any_sequence_of_strings():
+    for keys in (("a", "b"), {"a": 1, "b": 2}.keys(), iter("ab"), ["a", "b"]):
+        assert lighterd.csv("t.csv", keys).keys == ["a", "b"]
+
+
+def test_line_ends_are_those_of_the_csv_module_or_lf():
+    assert "line_end" not in lighterd.csv("t.csv", ["a"], line_end="crlf").options
+    assert lighterd.csv("t.csv", ["a"], line_end="lf").options["line_end"] == "lf"
+
+    with pytest.raises(ValueError, match="line_end expects 'crlf' or 'lf', got '.n'"):
+        lighterd.csv("t.csv", ["a"], line_end="\n")
+
+
+def test_a_home_is_put_in_where_a_path_begins_with_it(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+
+    assert lighterd.csv("~/t.csv", ["a"]).options["path"] == "/home/me/t.csv"
+    assert lighterd.csv("./~/t.csv", ["a"]).path == "./~/t.csv"
+    assert lighterd.file("~/masks", "a", "text").options["directory"] == "/home/me/masks"
+    with pytest.raises(ValueError, match="no home of '~nobody-is-called-so/t.csv'"):
+        lighterd.csv("~nobody-is-called-so/t.csv", ["a"])
+
+
+@pytest.mark.parametrize("name", ["stage", "epoch", "dataloader", "rank", "index"])
+def test_a_placeholder_in_a_path_is_refused_by_its_name(name):
+    for make in (
+        lambda path: lighterd.csv(path, ["a"]),
+        lambda path: lighterd.file(path, "a", "text"),
+    ):
+        with pytest.raises(ValueError, match=rf"has {{{name}}}, which lighterd does not"):
+            make(f"out/{{{name}}}/t")
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/t.csv", "gs:/bucket", "file:///tmp/t.csv"])
+def test_another_storage_is_refused(path):
+    with pytest.raises(ValueError, match="names another storage"):
+        lighterd.csv(path, ["a"])
+
+
+def test_names_that_only_look_alike_are_paths():
+    for path in ("a{b}/{}.csv", "12:30.csv", "a:b/c", "x/s3:/t"):
+        assert lighterd.csv(path, ["a"]).path == path
