@@ -158,7 +158,7 @@ daemon_reload(struct daemon *daemon, struct settings_change *ret_change,
 
     if (r < 0)
         return r;
-    r = pipelines_check(fresh.pipelines, &daemon->registry, err);
+    r = pipelines_check(fresh.pipelines, &daemon->registry, NULL, err);
     if (r == 0)
         settings_apply(daemon->settings, &fresh, ret_change);
     settings_done(&fresh);
@@ -313,7 +313,7 @@ daemon_init(struct daemon *daemon, struct settings *settings, struct lighter_err
     if (r == 0)
         r = registry_load(&daemon->registry, settings->plugin_dir, err);
     if (r == 0)
-        r = pipelines_check(settings->pipelines, &daemon->registry, err);
+        r = pipelines_check(settings->pipelines, &daemon->registry, NULL, err);
     if (r == 0)
         r = visitors_init(&daemon->visitors, settings->allow_users,
                           settings->allow_groups, err);

@@ -14,7 +14,8 @@ liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/backgroun
 	daemon/option.c daemon/option.h daemon/outbox.c daemon/outbox.h \
 	daemon/output.c daemon/output.h daemon/own.c daemon/own.h daemon/pace.c daemon/pace.h daemon/path.c \
 	daemon/path.h daemon/peer.c daemon/peer.h daemon/pipeline.c daemon/pipeline.h \
-	daemon/policy.c daemon/policy.h daemon/promise.c daemon/promise.h daemon/publish.c daemon/publish.h \
+	daemon/policy.c daemon/policy.h daemon/problems.c daemon/problems.h daemon/promise.c \
+	daemon/promise.h daemon/publish.c daemon/publish.h \
 	daemon/quota.h daemon/rank.c daemon/rank_streams.c daemon/receive.c \
 	daemon/receive.h \
 	daemon/recovery.c daemon/recovery.h daemon/registry.c daemon/registry.h \

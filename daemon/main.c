@@ -20,34 +20,55 @@ complain(const struct lighter_error *err, int status)
     return status;
 }
 
+static void
+print_problem(void *data, const char *line)
+{
+    (void)data;
+    fprintf(stderr, "lighterd: %s\n", line);
+}
+
+/* What the plugins and the system have to say of settings that are sound. */
 static int
-check_config(const struct settings *settings)
+check_settings(const struct settings *settings, const struct registry *registry,
+               struct problems *problems, struct lighter_error *err)
+{
+    struct visitors visitors = {0};
+    int r = pipelines_check(settings->pipelines, registry, problems, err);
+
+    problems_at(problems, "%s", "");
+    if (r == 0)
+        r = problems_add(problems,
+                         visitors_init(&visitors, settings->allow_users,
+                                       settings->allow_groups, err),
+                         err);
+    visitors_done(&visitors);
+    for (size_t i = 0; i < registry->n_refusals && r == 0; i++) {
+        r = lighter_fail(err, LIGHTER_E_PARAMS, "refused the plugin %s: %s",
+                         registry->refusals[i].path, registry->refusals[i].reason);
+        r = problems_add(problems, r, err);
+    }
+    return r;
+}
+
+static int
+check_config(const struct settings *settings, struct problems *problems)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
     struct registry registry = {0};
-    struct visitors visitors = {0};
     int r = registry_load(&registry, settings->plugin_dir, &err);
 
     if (r == 0)
-        r = pipelines_check(settings->pipelines, &registry, &err);
-    if (r == 0)
-        r = visitors_init(&visitors, settings->allow_users, settings->allow_groups,
-                          &err);
-    visitors_done(&visitors);
-    if (r < 0) {
-        registry_done(&registry);
-        return complain(&err, EXIT_USAGE);
-    }
-    for (size_t i = 0; i < registry.n_refusals; i++)
-        fprintf(stderr, "lighterd: refused the plugin %s: %s\n",
-                registry.refusals[i].path, registry.refusals[i].reason);
-    printf(
-        "the configuration is sound; writers %zu, encoders %zu, policies %zu in %s\n",
-        registry.lists[REGISTRY_WRITER].count, registry.lists[REGISTRY_ENCODER].count,
-        registry.lists[REGISTRY_POLICY].count, settings->plugin_dir);
-    r = registry.n_refusals ? EXIT_USAGE : EXIT_SUCCESS;
+        r = check_settings(settings, &registry, problems, &err);
+    if (r == 0 && !problems->n)
+        printf("the configuration is sound; writers %zu, encoders %zu, policies %zu in "
+               "%s\n",
+               registry.lists[REGISTRY_WRITER].count,
+               registry.lists[REGISTRY_ENCODER].count,
+               registry.lists[REGISTRY_POLICY].count, settings->plugin_dir);
     registry_done(&registry);
-    return r;
+    if (r < 0)
+        return complain(&err, EXIT_USAGE);
+    return problems->n ? EXIT_USAGE : EXIT_SUCCESS;
 }
 
 static int
@@ -85,6 +106,7 @@ int
 main(int argc, char **argv)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
+    struct problems problems = {.report = print_problem};
     struct settings settings;
     int r;
 
@@ -93,14 +115,17 @@ main(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is EFBIG, for its batch alone */
     r = settings_init(&settings, &err);
     if (r == 0)
-        r = settings_parse(&settings, argc, argv, &err);
+        r = settings_parse(&settings, argc, argv, &problems, &err);
     if (r < 0)
         r = complain(&err, EXIT_USAGE);
     else if (r == SETTINGS_EXIT)
         r = EXIT_SUCCESS;
     else {
         log_set_level((enum log_level)log_level_from_name(settings.log_level));
-        r = settings.check_config ? check_config(&settings) : serve(&settings);
+        if (settings.check_config)
+            r = check_config(&settings, &problems);
+        else
+            r = problems.n ? EXIT_USAGE : serve(&settings);
     }
     settings_done(&settings);
     return r;

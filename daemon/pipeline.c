@@ -95,9 +95,11 @@ check_writer_shape(const json_t *writer, struct lighter_error *err)
     return r < 0 ? r : expect_keys(writer, "type", "options", err);
 }
 
+/* One that has a wrong writer is wrong, but the others are looked at, too. */
 static int
 check_pipeline_shape(const char *path, const char *text, const char *name,
-                     const json_t *pipeline, struct lighter_error *err)
+                     const json_t *pipeline, struct problems *problems,
+                     struct lighter_error *err)
 {
     const json_t *writers = json_object_get(pipeline, "writers");
     size_t n = json_array_size(writers);
@@ -110,48 +112,94 @@ check_pipeline_shape(const char *path, const char *text, const char *name,
     if (r == 0 && (n == 0 || n > JOB_WRITERS_MAX))
         r = lighter_fail(err, LIGHTER_E_PARAMS, "'writers' expects 1 to %d, got %zu",
                          JOB_WRITERS_MAX, n);
-    if (r < 0)
-        return error_wrap(err, r, "%s:%d: pipeline '%.100s'", path,
-                          json_line(text, "pipelines", name, NULL), name);
-    for (size_t i = 0; i < n; i++) {
+    problems_at(problems, "%s:%d: pipeline '%.100s'", path,
+                json_line(text, "pipelines", name, NULL), name);
+    r = problems_add(problems, r, err);
+    for (size_t i = 0; i < n && r == 0; i++) {
         char index[24];
 
-        r = check_writer_shape(json_array_get(writers, i), err);
         snprintf(index, sizeof index, "%zu", i);
+        problems_at(problems, "%s:%d: pipeline '%.100s'", path,
+                    json_line(text, "pipelines", name, "writers", index, NULL), name);
+        r = check_writer_shape(json_array_get(writers, i), err);
+        r = problems_add(problems, r, err);
+    }
+    return r;
+}
+
+/* Is `root`'s part an object? One that is not goes. */
+static int
+check_part(const char *path, const char *text, json_t *root, const char *key,
+           struct problems *problems, struct lighter_error *err)
+{
+    const json_t *part = json_object_get(root, key);
+    int r = part ? expect_type(part, JSON_OBJECT, key, err) : 0;
+
+    problems_at(problems, "%s:%d", path, json_line(text, key, NULL));
+    if (r < 0)
+        json_object_del(root, key);
+    return problems_add(problems, r, err);
+}
+
+static int
+check_named_shapes(const char *path, const char *text, json_t *named,
+                   struct problems *problems, struct lighter_error *err)
+{
+    json_t *value;
+    const char *name;
+    void *next;
+
+    json_object_foreach_safe(named, next, name, value)
+    {
+        unsigned before = problems->n;
+        int r = check_pipeline_shape(path, text, name, value, problems, err);
+
         if (r < 0)
-            return error_wrap(
-                err, r, "%s:%d: pipeline '%.100s'", path,
-                json_line(text, "pipelines", name, "writers", index, NULL), name);
+            return r;
+        if (problems->n != before)
+            json_object_del(named, name);
     }
     return 0;
 }
 
 static int
-check_shape(const char *path, const char *text, const json_t *root,
-            struct lighter_error *err)
+check_default_shapes(const char *path, const char *text, json_t *defaults,
+                     struct problems *problems, struct lighter_error *err)
 {
-    json_t *pipelines = json_object_get(root, "pipelines"), *value;
-    json_t *defaults = json_object_get(root, "defaults");
+    json_t *value;
     const char *name;
-    int r = pipelines ? expect_type(pipelines, JSON_OBJECT, "pipelines", err) : 0;
+    void *next;
 
-    if (r < 0)
-        return error_wrap(err, r, "%s:%d", path, json_line(text, "pipelines", NULL));
-    r = defaults ? expect_type(defaults, JSON_OBJECT, "defaults", err) : 0;
-    if (r < 0)
-        return error_wrap(err, r, "%s:%d", path, json_line(text, "defaults", NULL));
-    json_object_foreach (pipelines, name, value) {
-        r = check_pipeline_shape(path, text, name, value, err);
+    json_object_foreach_safe(defaults, next, name, value)
+    {
+        int wrong = expect_type(value, JSON_OBJECT, name, err), r;
+
+        problems_at(problems, "%s:%d: defaults", path,
+                    json_line(text, "defaults", name, NULL));
+        r = problems_add(problems, wrong, err);
         if (r < 0)
             return r;
-    }
-    json_object_foreach (defaults, name, value) {
-        r = expect_type(value, JSON_OBJECT, name, err);
-        if (r < 0)
-            return error_wrap(err, r, "%s:%d: defaults", path,
-                              json_line(text, "defaults", name, NULL));
+        if (wrong < 0)
+            json_object_del(defaults, name);
     }
     return 0;
+}
+
+static int
+check_shape(const char *path, const char *text, json_t *root, struct problems *problems,
+            struct lighter_error *err)
+{
+    int r = check_part(path, text, root, "pipelines", problems, err);
+
+    if (r == 0)
+        r = check_part(path, text, root, "defaults", problems, err);
+    if (r == 0)
+        r = check_named_shapes(path, text, json_object_get(root, "pipelines"), problems,
+                               err);
+    if (r == 0)
+        r = check_default_shapes(path, text, json_object_get(root, "defaults"),
+                                 problems, err);
+    return r;
 }
 
 /* ---- the file: what is in it ---- */
@@ -203,9 +251,9 @@ make(struct pipelines **ret_pipelines, const char *path, const char *text,
 
 int
 pipelines_read(struct pipelines **ret_pipelines, const char *path, const char *text,
-               const json_t *root, struct lighter_error *err)
+               json_t *root, struct problems *problems, struct lighter_error *err)
 {
-    int r = check_shape(path, text, root, err);
+    int r = check_shape(path, text, root, problems, err);
 
     if (r < 0)
         return r;
@@ -217,29 +265,39 @@ pipelines_read(struct pipelines **ret_pipelines, const char *path, const char *t
 
 /* ---- the plugins: do they have all that? ---- */
 
+/* What a pipelines_check() goes by. Borrowed. */
+struct checking {
+    const struct pipelines *pipelines;
+    const struct registry *registry;
+    msgpack_zone *zone;
+    struct problems *problems;
+};
+
 static int
-check_pipeline(const struct pipelines *pipelines, const struct registry *registry,
-               const char *name, const msgpack_object *pipeline,
-               struct lighter_error *err)
+check_pipeline(struct checking *checking, const char *name,
+               const msgpack_object *pipeline, struct lighter_error *err)
 {
     const msgpack_object *writers = params_find(pipeline, "writers");
+    const struct pipelines *pipelines = checking->pipelines;
+    int r = 0;
 
-    for (uint32_t i = 0; i < writers->via.array.size; i++) {
+    for (uint32_t i = 0; i < writers->via.array.size && r == 0; i++) {
         struct writer writer;
         char index[16];
-        int r = writer_init(&writer, registry, "/", &writers->via.array.ptr[i], err);
 
+        snprintf(index, sizeof index, "%" PRIu32, i);
+        problems_at(
+            checking->problems, "%s:%d: pipeline '%.100s'", pipelines->path,
+            json_line(pipelines->text, "pipelines", name, "writers", index, NULL),
+            name);
+        r = writer_init(&writer, checking->registry, "/", &writers->via.array.ptr[i],
+                        err);
         if (r == 0)
             r = writer_check(&writer, err);
         writer_done(&writer);
-        snprintf(index, sizeof index, "%" PRIu32, i);
-        if (r < 0)
-            return error_wrap(
-                err, r, "%s:%d: pipeline '%.100s'", pipelines->path,
-                json_line(pipelines->text, "pipelines", name, "writers", index, NULL),
-                name);
+        r = problems_add(checking->problems, r, err);
     }
-    return 0;
+    return r;
 }
 
 /* The options of the writer, or else encoder, of that name; NULL: there is none. */
@@ -259,79 +317,79 @@ find_options(const struct registry *registry, const char *name, size_t *ret_size
 }
 
 static int
-check_default(const struct pipelines *pipelines, const struct option_context *context,
-              const char *name, const msgpack_object_kv *pair,
-              struct lighter_error *err)
+check_default(struct checking *checking, const char *name,
+              const msgpack_object_kv *pair, struct lighter_error *err)
 {
+    const struct option_context context = {checking->registry, "/", checking->zone,
+                                           NULL};
     msgpack_object one = {.type = MSGPACK_OBJECT_MAP,
                           .via.map = {1, (msgpack_object_kv *)pair}};
-    const char *key = params_text(context->zone, pair->key.via.str);
+    const char *key = params_text(checking->zone, pair->key.via.str);
     const struct lighter_option *options;
     size_t size;
     int r;
 
     if (!key)
         return fail_nomem(err);
-    options = find_options(context->registry, name, &size);
-    r = options ? option_check(context, name, options, size, &one, err)
+    problems_at(checking->problems, "%s:%d: defaults", checking->pipelines->path,
+                json_line(checking->pipelines->text, "defaults", name, key, NULL));
+    options = find_options(checking->registry, name, &size);
+    r = options ? option_check(&context, name, options, size, &one, err)
                 : lighter_fail(err, LIGHTER_E_PARAMS,
                                "no writer or encoder is called '%.64s'; see "
                                "lighterctl plugins",
                                name);
-    return r < 0 ? error_wrap(err, r, "%s:%d: defaults", pipelines->path,
-                              json_line(pipelines->text, "defaults", name, key, NULL))
-                 : 0;
+    return problems_add(checking->problems, r, err);
 }
 
 static int
-check_named(const struct pipelines *pipelines, const struct option_context *context,
-            struct lighter_error *err)
+check_named(struct checking *checking, struct lighter_error *err)
 {
     const msgpack_object_map *named =
-        &pipelines_part(pipelines, PIPELINES_NAMED)->via.map;
+        &pipelines_part(checking->pipelines, PIPELINES_NAMED)->via.map;
     int r = 0;
 
     for (uint32_t i = 0; i < named->size && r == 0; i++) {
-        const char *name = params_text(context->zone, named->ptr[i].key.via.str);
+        const char *name = params_text(checking->zone, named->ptr[i].key.via.str);
 
-        r = name ? check_pipeline(pipelines, context->registry, name,
-                                  &named->ptr[i].val, err)
+        r = name ? check_pipeline(checking, name, &named->ptr[i].val, err)
                  : fail_nomem(err);
     }
     return r;
 }
 
 static int
-check_defaults(const struct pipelines *pipelines, const struct option_context *context,
-               struct lighter_error *err)
+check_defaults(struct checking *checking, struct lighter_error *err)
 {
     const msgpack_object_map *defaults =
-        &pipelines_part(pipelines, PIPELINES_DEFAULTS)->via.map;
+        &pipelines_part(checking->pipelines, PIPELINES_DEFAULTS)->via.map;
     int r = 0;
 
     for (uint32_t i = 0; i < defaults->size && r == 0; i++) {
-        const char *name = params_text(context->zone, defaults->ptr[i].key.via.str);
+        const char *name = params_text(checking->zone, defaults->ptr[i].key.via.str);
         const msgpack_object_map *options = &defaults->ptr[i].val.via.map;
 
         r = name ? 0 : fail_nomem(err);
         for (uint32_t j = 0; j < options->size && r == 0; j++)
-            r = check_default(pipelines, context, name, &options->ptr[j], err);
+            r = check_default(checking, name, &options->ptr[j], err);
     }
     return r;
 }
 
 int
 pipelines_check(const struct pipelines *pipelines, const struct registry *registry,
-                struct lighter_error *err)
+                struct problems *problems, struct lighter_error *err)
 {
-    struct option_context context = {registry, "/", msgpack_zone_new(1024), NULL};
-    int r = context.zone ? 0 : fail_nomem(err);
+    struct problems none = {0};
+    struct checking checking = {pipelines, registry, msgpack_zone_new(1024),
+                                problems ? problems : &none};
+    int r = checking.zone ? 0 : fail_nomem(err);
 
     if (r == 0)
-        r = check_named(pipelines, &context, err);
+        r = check_named(&checking, err);
     if (r == 0)
-        r = check_defaults(pipelines, &context, err);
-    if (context.zone)
-        msgpack_zone_free(context.zone);
+        r = check_defaults(&checking, err);
+    if (checking.zone)
+        msgpack_zone_free(checking.zone);
     return r;
 }

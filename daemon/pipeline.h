@@ -10,6 +10,7 @@
 #ifndef DAEMON_PIPELINE_H
 #define DAEMON_PIPELINE_H
 
+#include "daemon/problems.h"
 #include "daemon/registry.h"
 #include "wire/message.h"
 
@@ -32,17 +33,18 @@ struct pipelines {
 const char *pipelines_part_name(enum pipelines_part part);
 bool pipelines_is_part(const char *key);
 
-/* Take what `root`, the sound JSON `text`, has of both, and check its shape.
+/* Take what `root`, the sound JSON `text`, has of both, and check its shape. What is
+ * wrong is reported to `problems`, and then taken out of `root`.
  * *ret_pipelines, which is freed before, is owned, and NULL where there is nothing.
  * Return: 0; -EINVAL, and `err` names the file and the line; -ENOMEM.
  */
 int pipelines_read(struct pipelines **ret_pipelines, const char *path, const char *text,
-                   const json_t *root, struct lighter_error *err);
+                   json_t *root, struct problems *problems, struct lighter_error *err);
 struct pipelines *pipelines_free(struct pipelines *pipelines);
 
 /* Are all writers and options such as the plugins have? Return: as pipelines_read(). */
 int pipelines_check(const struct pipelines *pipelines, const struct registry *registry,
-                    struct lighter_error *err);
+                    struct problems *problems, struct lighter_error *err);
 
 /* An empty map where there is nothing; lent. */
 const msgpack_object *pipelines_part(const struct pipelines *pipelines,

@@ -196,11 +196,16 @@ refuse_name(const msgpack_object *named, msgpack_object_str name,
         used += (size_t)snprintf(names + used, sizeof names - used, "%s'%.*s'",
                                  used ? ", " : "", (int)each->size, each->ptr);
     }
+    if (!used)
+        return lighter_fail(err, LIGHTER_E_PARAMS,
+                            "'pipeline': there is no pipeline '%.*s': this daemon has "
+                            "no configuration with pipelines; see lighterd --config, "
+                            "lighterctl config show and lighterd.json(5)",
+                            (int)(name.size < 100 ? name.size : 100), name.ptr);
     return lighter_fail(err, LIGHTER_E_PARAMS,
                         "'pipeline': the configuration has no pipeline '%.*s'; there "
-                        "%s%s",
-                        (int)(name.size < 100 ? name.size : 100), name.ptr,
-                        used ? "are: " : "are none", names);
+                        "are: %s",
+                        (int)(name.size < 100 ? name.size : 100), name.ptr, names);
 }
 
 /* The writers that the `open` names or lists. */

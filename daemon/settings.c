@@ -281,7 +281,7 @@ settings_again(const struct settings *settings, struct settings *ret_fresh,
     int r = settings_init(ret_fresh, err);
 
     if (r == 0 && settings->config)
-        r = settings_read(ret_fresh, settings->config, err);
+        r = settings_read(ret_fresh, settings->config, NULL, err);
     if (r == 0)
         r = settings_read_arguments(ret_fresh, settings->argc, settings->argv, err);
     if (r < 0)

@@ -8,6 +8,8 @@
 #ifndef DAEMON_SETTINGS_H
 #define DAEMON_SETTINGS_H
 
+#include "daemon/problems.h"
+
 #include <lighter/error.h>
 
 #include <stdbool.h>
@@ -66,20 +68,22 @@ struct settings_change {
 int settings_init(struct settings *settings, struct lighter_error *err);
 void settings_done(struct settings *settings);
 
-/* Read the JSON object in the file `path`.
- * Return: 0; -errno; -EINVAL, and `err` names the file, the line and the key.
+/* Read the JSON object in the file `path`. What is wrong in it is reported to
+ * `problems`, and the rest is taken; NULL: the first problem is the error.
+ * Return: 0, also where there were problems that were reported; -errno; -EINVAL, and
+ *         `err` names the file, the line and the key.
  */
 int settings_read(struct settings *settings, const char *path,
-                  struct lighter_error *err);
+                  struct problems *problems, struct lighter_error *err);
 
 enum { SETTINGS_EXIT = 1 };
 
 /* Read the command line, with the --config file before it. --help and --version are
- * answered on standard output.
+ * answered on standard output. `problems`: as in settings_read().
  * Return: 0; SETTINGS_EXIT where there is nothing more to do; -EINVAL; -errno.
  */
 int settings_parse(struct settings *settings, int argc, char **argv,
-                   struct lighter_error *err);
+                   struct problems *problems, struct lighter_error *err);
 
 /* Read what settings_parse() left out: the command line without its file. */
 int settings_read_arguments(struct settings *settings, int argc, char **argv,

@@ -121,9 +121,10 @@ store_option(struct settings *settings, int option, struct lighter_error *err)
 
 /* By its absolute name: the background has another working directory. */
 static int
-read_config(struct settings *settings, const char *path, struct lighter_error *err)
+read_config(struct settings *settings, const char *path, struct problems *problems,
+            struct lighter_error *err)
 {
-    int r = settings_read(settings, path, err);
+    int r = settings_read(settings, path, problems, err);
 
     if (r < 0)
         return r;
@@ -135,7 +136,7 @@ read_config(struct settings *settings, const char *path, struct lighter_error *e
 /* The command line wins over the file wherever --config stands in it. */
 static int
 read_config_option(struct settings *settings, int argc, char **argv,
-                   struct lighter_error *err)
+                   struct problems *problems, struct lighter_error *err)
 {
     struct option options[MAX_OPTIONS];
     int option, r = 0;
@@ -145,7 +146,7 @@ read_config_option(struct settings *settings, int argc, char **argv,
     optind = 1;
     while (r == 0 && (option = getopt_long(argc, argv, "", options, NULL)) >= 0)
         if (option == OPTION_CONFIG)
-            r = read_config(settings, optarg, err);
+            r = read_config(settings, optarg, problems, err);
     opterr = 1;
     optind = 1;
     return r;
@@ -171,13 +172,13 @@ settings_read_arguments(struct settings *settings, int argc, char **argv,
 
 int
 settings_parse(struct settings *settings, int argc, char **argv,
-               struct lighter_error *err)
+               struct problems *problems, struct lighter_error *err)
 {
     int r;
 
     settings->argc = argc;
     settings->argv = argv;
-    r = read_config_option(settings, argc, argv, err);
+    r = read_config_option(settings, argc, argv, problems, err);
     if (r == 0)
         r = settings_read_arguments(settings, argc, argv, err);
     if (r == 0 && (settings->allow_users || settings->allow_groups) &&

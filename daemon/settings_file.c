@@ -52,23 +52,26 @@ store_json(struct settings *settings, const char *key, const json_t *value,
 
 static int
 store_all(struct settings *settings, const char *path, const char *text, json_t *root,
-          struct lighter_error *err)
+          struct problems *problems, struct lighter_error *err)
 {
     const char *key;
     json_t *value;
     int r;
 
-    if (!json_is_object(root))
-        return lighter_fail(err, LIGHTER_E_PARAMS, "%s:1: expected an object, {...}",
-                            path);
+    if (!json_is_object(root)) {
+        problems_at(problems, "%s:1", path);
+        r = lighter_fail(err, LIGHTER_E_PARAMS, "expected an object, {...}");
+        return problems_add(problems, r, err);
+    }
     json_object_foreach (root, key, value) {
         if (pipelines_is_part(key) || strcmp(key, "$schema") == 0) /* for editors */
             continue;
-        r = store_json(settings, key, value, err);
+        problems_at(problems, "%s:%d", path, json_line(text, key, NULL));
+        r = problems_add(problems, store_json(settings, key, value, err), err);
         if (r < 0)
-            return error_wrap(err, r, "%s:%d", path, json_line(text, key, NULL));
+            return r;
     }
-    return pipelines_read(&settings->pipelines, path, text, root, err);
+    return pipelines_read(&settings->pipelines, path, text, root, problems, err);
 }
 
 static int
@@ -95,9 +98,11 @@ read_text(const char *path, char **ret_text, struct lighter_error *err)
 }
 
 int
-settings_read(struct settings *settings, const char *path, struct lighter_error *err)
+settings_read(struct settings *settings, const char *path, struct problems *problems,
+              struct lighter_error *err)
 {
     AUTO(free_bytes) char *text = NULL;
+    struct problems none = {0};
     json_error_t problem;
     json_t *root;
     int r = read_text(path, &text, err);
@@ -108,7 +113,7 @@ settings_read(struct settings *settings, const char *path, struct lighter_error 
     if (!root)
         return lighter_fail(err, LIGHTER_E_PARAMS, "%s:%d: %s", path,
                             problem.line > 0 ? problem.line : 1, problem.text);
-    r = store_all(settings, path, text, root, err);
+    r = store_all(settings, path, text, root, problems ? problems : &none, err);
     json_decref(root);
     return r;
 }

@@ -43,6 +43,26 @@ AC_DEFUN([LIGHTERD_DRAGONBOX], [
     AC_SUBST([SHORTEST_LIBS])
 ])
 
+# LIGHTERD_MISSING(what, Debian package): told together with all else that is missing.
+AC_DEFUN([LIGHTERD_MISSING], [
+    missing="$missing
+  $1"
+    missing_packages="$missing_packages $2"
+])
+
+# LIGHTERD_LIBRARY(PKG_PREFIX, module, Debian package): one that cannot be left out.
+AC_DEFUN([LIGHTERD_LIBRARY], [
+    PKG_CHECK_MODULES([$1], [$2], [], [LIGHTERD_MISSING([$2], [$3])])
+])
+
+AC_DEFUN([LIGHTERD_FAIL_IF_MISSING], [
+    AS_IF([test -n "$missing"], [AC_MSG_ERROR([pkg-config does not find these:
+$missing
+
+On Debian: apt install$missing_packages
+Libraries in a place of their own: see PKG_CONFIG_PATH in ./configure --help.])])
+])
+
 # LIGHTERD_PLUGIN(name, help[, PKG_PREFIX, modules]): --enable-plugin-NAME=yes|no|auto.
 # Sets the conditional PLUGIN_NAME, have_plugin_NAME and plugin_NAME_why.
 AC_DEFUN([LIGHTERD_PLUGIN], [
@@ -56,7 +76,7 @@ AC_DEFUN([LIGHTERD_PLUGIN], [
             [[PKG_CHECK_MODULES([$3], [$4], [have_plugin_$1=yes],
                 [plugin_$1_why="$4 not found"
                  AS_IF([test "x$enable_plugin_$1" = xyes],
-                     [AC_MSG_ERROR([--enable-plugin-$1 needs $4, which pkg-config does not find])])])]]))
+                     [LIGHTERD_MISSING([$4 (--enable-plugin-$1)], [])])])]]))
     AM_CONDITIONAL(m4_toupper([PLUGIN_$1]), [test "$have_plugin_$1" = yes])
     lighterd_plugins="$lighterd_plugins $1"
 ])

@@ -64,45 +64,66 @@ ask_on(struct lighter_client *client, const char *method, const char *params_jso
     return done;
 }
 
-/* ---- about one job ------------------------------------------------------------- */
+/* ---- names that there are not --------------------------------------------------- */
 
-/* The job's name that was perhaps meant, among those that the daemon has. Owned; NULL:
- * there is none, or one has just this name.
- */
+static void
+try_names(struct nearest *nearest, const json_t *rows)
+{
+    const json_t *row;
+    size_t i;
+
+    json_array_foreach (rows, i, row) {
+        const char *name = json_string_value(json_object_get(row, "name"));
+
+        if (name)
+            nearest_try(nearest, name);
+    }
+}
+
+/* Owned; NULL: there is none, or one has just this name. */
 static char *
-find_nearest(struct lighter_client *client, const char *wanted)
+find_nearest(struct lighter_client *client, const char *method, const char *const *keys,
+             const char *wanted)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
     struct nearest nearest;
-    json_t *result, *job;
+    json_t *result;
     char *name = NULL;
-    size_t i;
 
-    if (ask_try(client, "jobs", NULL, &result, &err) != CTL_DONE)
+    if (ask_try(client, method, NULL, &result, &err) != CTL_DONE)
         return NULL;
     nearest_begin(&nearest, wanted);
-    json_array_foreach (json_object_get(result, "jobs"), i, job) {
-        const char *each = json_string_value(json_object_get(job, "name"));
-
-        if (each)
-            nearest_try(&nearest, each);
-    }
+    for (; *keys; keys++)
+        try_names(&nearest, json_object_get(result, *keys));
     if (nearest.name && strcmp(nearest.name, wanted) != 0)
         name = formatted("%s", nearest.name);
     json_decref(result);
     return name;
 }
 
+void
+ask_complain_of_name(struct lighter_client *client, const char *method,
+                     const char *const *keys, const char *wanted,
+                     const struct lighter_error *err)
+{
+    AUTO(free_bytes) char *nearest = find_nearest(client, method, keys, wanted);
+
+    if (nearest)
+        complain("%s; did you mean '%s'?", err->message, nearest);
+    else
+        complain("%s", err->message);
+}
+
+/* ---- about one job ------------------------------------------------------------- */
+
 static void
 complain_about_job(struct lighter_client *client, const char *wanted,
                    const struct lighter_error *err)
 {
-    AUTO(free_bytes) char *nearest = NULL;
+    static const char *const keys[] = {"jobs", NULL};
 
     if (err->code == LIGHTER_E_STATE)
-        nearest = find_nearest(client, wanted);
-    if (nearest)
-        complain("%s; did you mean '%s'?", err->message, nearest);
+        ask_complain_of_name(client, "jobs", keys, wanted, err);
     else
         complain("%s", err->message);
 }

@@ -32,6 +32,13 @@ enum ctl_exit ask_try(struct lighter_client *client, const char *method,
                       const char *params_json, json_t **ret_result,
                       struct lighter_error *err);
 
+/* Say that there is no `wanted`, as `err` does; and which of the names was perhaps
+ * meant that the rows of `method`'s result have under `keys` (ends with NULL).
+ */
+void ask_complain_of_name(struct lighter_client *client, const char *method,
+                          const char *const *keys, const char *wanted,
+                          const struct lighter_error *err);
+
 /* As ask_on(), about the job of the first argument and of --stage (and `id`; 0: any);
  * where there is none, a name that was perhaps meant is told. `more`: other params,
  * taken; NULL: none.

@@ -160,6 +160,27 @@ make_params(const char *name)
 }
 
 static enum ctl_exit
+ask_plugins(const struct options *options, const char *name, const char *params,
+            json_t **ret_result)
+{
+    static const char *const keys[] = {"writers", "encoders", "policies", "plugins",
+                                       NULL};
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+    struct lighter_client *client;
+    enum ctl_exit done = ask_connect(options, &client);
+
+    if (done != CTL_DONE)
+        return done;
+    done = ask_try(client, "plugins", params, ret_result, &err);
+    if (done != CTL_DONE && name && err.code == LIGHTER_E_PARAMS)
+        ask_complain_of_name(client, "plugins", keys, name, &err);
+    else if (done != CTL_DONE)
+        complain("%s", err.message);
+    lighter_disconnect(client);
+    return done;
+}
+
+static enum ctl_exit
 run(const struct options *options)
 {
     const char *name = options->n_arguments ? options->arguments[0] : NULL;
@@ -171,7 +192,7 @@ run(const struct options *options)
         complain("the plugin's name '%s' is not UTF-8", name);
         return CTL_USAGE;
     }
-    done = ask(options, "plugins", params, &result);
+    done = ask_plugins(options, name, params, &result);
     if (done != CTL_DONE)
         return done;
     if (options->json)

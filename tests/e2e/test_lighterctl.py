@@ -271,6 +271,13 @@ def test_a_plugin_that_there_is_not_is_exit_code_1(daemon):
     assert "'nope'" in on(daemon, "plugins", "nope", expect=1)
 
 
+@pytest.mark.parametrize(
+    "typed, meant", [("imge_2d", "image_2d"), ("cvs", "csv"), ("freezr", "freezer")]
+)
+def test_a_plugin_that_was_perhaps_meant_is_suggested(daemon, typed, meant):
+    assert f"did you mean '{meant}'?" in on(daemon, "plugins", typed, expect=1)
+
+
 # ---- reload ----
 
 

@@ -451,6 +451,20 @@ def test_a_sound_configuration_is_said_to_be_sound(tmp_path):
     assert "is sound; writers 2," in done.stdout
 
 
+def test_all_that_is_wrong_with_a_configuration_is_told(tmp_path):
+    done, path = check(
+        tmp_path,
+        '{"a": 1,\n "drain": -1,\n "pipelines": {\n'
+        '  "p": {"writers": [{"type": "cvs"}]},\n  "q": {"writers": 7}}}',
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = done.stderr.splitlines()
+    assert [line.split(": ")[1] for line in lines] == [
+        f"{path}:{line}" for line in (1, 2, 5, 4)
+    ]
+
+
 @pytest.mark.parametrize(
     "text, line, words",
     [
@@ -462,7 +476,7 @@ def test_a_sound_configuration_is_said_to_be_sound(tmp_path):
         ('{\n\n "threads": "2"}', 3, ["'threads'", "whole number"]),
         ('{"threads": 1.5}', 1, ["'threads'", "whole number"]),
         ('{\n"threads": 257}', 2, ["'threads'", "0 to 256", "257"]),
-        ('{"a": {"threads": 1},\n "drain": -1}', 1, ["unknown key 'a'"]),
+        ('{"a": {"threads": 1},\n "drain": 1}', 1, ["unknown key 'a'"]),
         ('{"socket": "drain",\n "drain": -1}', 2, ["'drain'"]),
         ('{"log_level": "loud"}', 1, ["'log_level'", "loud"]),
         ('{"plugin_dir": ""}', 1, ["'plugin_dir'", "empty"]),

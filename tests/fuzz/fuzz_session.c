@@ -317,7 +317,7 @@ make_settings(void)
              directory ? directory : FUZZ_PLUGIN_DIR);
     FUZZ_EXPECT(settings_init(&settings, &err) == 0);
     FUZZ_EXPECT(settings_parse(&settings, sizeof arguments / sizeof *arguments - 1,
-                               arguments, &err) == 0);
+                               arguments, NULL, &err) == 0);
 }
 
 static void

@@ -33,6 +33,7 @@ end(void)
 static int
 configure(const char *text)
 {
+    struct problems problems = {0};
     char *json = strdup(text);
     json_t *root;
     int r;
@@ -41,9 +42,9 @@ configure(const char *text)
         *p = *p == '\'' ? '"' : *p;
     root = json_loads(json, 0, NULL);
     ck_assert_msg(root != NULL, "not JSON: %s", json);
-    r = pipelines_read(&pipelines, "f.json", json, root, &err);
+    r = pipelines_read(&pipelines, "f.json", json, root, &problems, &err);
     if (r == 0)
-        r = pipelines_check(pipelines, &registry, &err);
+        r = pipelines_check(pipelines, &registry, NULL, &err);
     json_decref(root);
     free(json);
     return r;
@@ -57,6 +58,55 @@ expect_refused(const char *text, const char *message)
     ck_assert_msg(strncmp(err.message, message, strlen(message)) == 0,
                   "\n%s\nexpected:\n%s", err.message, message);
 }
+
+struct lines {
+    char text[2048];
+};
+
+static void
+add_line(void *data, const char *line)
+{
+    struct lines *lines = data;
+
+    strcat(lines->text, line);
+    strcat(lines->text, "\n");
+}
+
+START_TEST(all_that_is_wrong_is_reported_and_the_rest_is_taken)
+{
+    static const char json[] =
+        "{\n"
+        "  \"pipelines\": {\n"
+        "    \"a\": {\"writers\": [{\"type\": 1}, {\"options\": {}}]},\n"
+        "    \"b\": {\"writers\": []},\n"
+        "    \"c\": {\"writers\": [\n"
+        "      {\"type\": \"csx\"},\n"
+        "      {\"type\": \"csv\", \"options\": {\"path\": \"x\"}}]},\n"
+        "    \"d\": {\"writers\": [{\"type\": \"csv\",\n"
+        "      \"options\": {\"path\": \"x\", \"keys\": [\"k\"]}}]}},\n"
+        "  \"defaults\": {\"csv\": 7,\n"
+        "    \"video\": {\"fpz\": 1}}\n"
+        "}";
+    struct lines lines = {""};
+    struct problems problems = {.report = add_line, .data = &lines};
+    json_t *root = json_loads(json, 0, NULL);
+
+    ck_assert_int_eq(pipelines_read(&pipelines, "f.json", json, root, &problems, &err),
+                     0);
+    ck_assert_int_eq(pipelines_check(pipelines, &registry, &problems, &err), 0);
+    json_decref(root);
+
+    ck_assert_msg(problems.n == 7, "%s", lines.text);
+    ck_assert_ptr_nonnull(strstr(lines.text, "f.json:3: pipeline 'a': 'type' expects"));
+    ck_assert_ptr_nonnull(strstr(lines.text, "f.json:4: pipeline 'b': 'writers' exp"));
+    ck_assert_ptr_nonnull(strstr(lines.text, "f.json:6: pipeline 'c': no writer is"));
+    ck_assert_ptr_nonnull(
+        strstr(lines.text, "f.json:7: pipeline 'c': 'csv': option 'keys' is missing"));
+    ck_assert_ptr_nonnull(strstr(lines.text, "f.json:10: defaults: 'csv' expects an"));
+    ck_assert_ptr_nonnull(strstr(lines.text, "f.json:11: defaults: 'video'"));
+    ck_assert_ptr_null(strstr(lines.text, "'d'"));
+}
+END_TEST
 
 /* What becomes of an `open` is what an `open` with `expected` is. */
 static void
@@ -199,7 +249,7 @@ START_TEST(without_a_configuration_nothing_changes)
     expect_open("{'job': 'j', 'writers': [" CSV("'path': null") "]}",
                 "{'job': 'j', 'writers': [" CSV("'path': null") "]}");
     expect_open("{'job': 3}", "{'job': 3}");
-    expect_open_refused("{'pipeline': 'p'}", "no pipeline 'p'; there are none");
+    expect_open_refused("{'pipeline': 'p'}", "no pipeline 'p': this daemon has no configuration");
 }
 END_TEST
 
@@ -309,6 +359,7 @@ main(void)
     tcase_add_test(file, a_file_without_either_has_none);
     tcase_add_test(file, another_shape_is_refused_with_its_line);
     tcase_add_test(file, what_no_plugin_has_is_refused_with_its_line);
+    tcase_add_test(file, all_that_is_wrong_is_reported_and_the_rest_is_taken);
     tcase_add_test(file, what_is_too_deep_is_refused);
     tcase_add_checked_fixture(open, begin, end);
     tcase_add_test(open, without_a_configuration_nothing_changes);

@@ -36,7 +36,7 @@ read_text(const char *text)
     ck_assert_ptr_nonnull(file);
     fputs(text, file);
     fclose(file);
-    return settings_read(&settings, path, &err);
+    return settings_read(&settings, path, NULL, &err);
 }
 
 /* `message` after the file's name. */
@@ -57,7 +57,7 @@ parse(char **argv)
 
     while (argv[argc])
         argc++;
-    return settings_parse(&settings, argc, argv, &err);
+    return settings_parse(&settings, argc, argv, NULL, &err);
 }
 
 #define PARSE(...) parse((char *[]){"lighterd", __VA_ARGS__, NULL})
@@ -183,9 +183,9 @@ END_TEST
 
 START_TEST(a_file_that_is_not_there_is_an_os_error)
 {
-    ck_assert_int_eq(settings_read(&settings, "/nowhere/l.json", &err), -ENOENT);
+    ck_assert_int_eq(settings_read(&settings, "/nowhere/l.json", NULL, &err), -ENOENT);
     ck_assert_uint_eq(err.code, LIGHTER_E_OS);
-    ck_assert_int_eq(settings_read(&settings, directory, &err), -EISDIR);
+    ck_assert_int_eq(settings_read(&settings, directory, NULL, &err), -EISDIR);
 }
 END_TEST
 
