@@ -112,7 +112,7 @@ struct job_output {
 
     /* since the job began; they stay when it is over */
     uint64_t n_samples, n_bytes;
-    uint64_t n_refused; /* batches */
+    uint64_t n_refused; /* batches, by this writer */
     struct lighter_error last_error;
 
     /* while it is recovered: names of committed files, sorted; owned */
@@ -198,7 +198,7 @@ struct jobs {
     uint32_t n_live, n_past;
     uint32_t n_files, max_files; /* that may be open for live jobs; max 0: no limit */
     uint64_t n_published, n_failed, n_batches, n_samples, n_bytes; /* since the start */
-    uint64_t n_refused;    /* likewise; batches, once for each writer that did */
+    uint64_t n_refused;    /* likewise; batches that no writer has */
     uint64_t blocked_ms;   /* likewise */
     struct histogram ages; /* of batches, when a writer was done with them */
     struct pace pace;
@@ -310,7 +310,7 @@ uint64_t rank_committed(const struct rank *rank);
 uint64_t rank_samples(const struct rank *rank);
 
 /* Why the last of its batches that were refused was, or NULL: lent until the loop
- * turns. *ret_n_refused: by the writer that refused most.
+ * turns. *ret_n_refused: how many were.
  */
 const struct lighter_error *rank_last_error(const struct rank *rank,
                                             uint64_t *ret_n_refused);

@@ -153,16 +153,21 @@ journal_size(const struct journal *journal)
     return journal->size;
 }
 
+void
+journal_break(struct journal *journal)
+{
+    pthread_mutex_lock(&journal->lock);
+    journal->broken = true;
+    pthread_mutex_unlock(&journal->lock);
+}
+
 int
 journal_sync(struct journal *journal, struct lighter_error *err)
 {
     int r = storage_sync_data(journal->fd, "the job's journal", err);
 
-    if (r < 0) {
-        pthread_mutex_lock(&journal->lock);
-        journal->broken = true;
-        pthread_mutex_unlock(&journal->lock);
-    }
+    if (r < 0)
+        journal_break(journal);
     return r;
 }
 

@@ -30,8 +30,8 @@ enum journal_kind {
     JOURNAL_WRITTEN = 4,   /* rank, writer, seq, batch_idx, dataloader_idx: this batch.
                               n_samples, size: the stream's, with it; text: the names
                               of its files, each with its NUL */
-    JOURNAL_REFUSED = 5,   /* rank, writer, seq: nothing was written of it. text: a
-                              struct lighter_error */
+    JOURNAL_REFUSED = 5,   /* rank, writer, seq: this writer wrote nothing of it. text:
+                              a struct lighter_error. Before there was DROPPED */
     JOURNAL_ENDED = 6,     /* rank, writer: no more batches come */
     JOURNAL_DURABLE = 7,   /* size: what is recorded before this place is on the disk */
     JOURNAL_COMPLETE = 8,  /* all outputs are whole and durable: they are to be shown */
@@ -40,6 +40,11 @@ enum journal_kind {
                               job's */
     JOURNAL_RESTED = 11,   /* its ranks have gone; nobody is about to come back */
     JOURNAL_CRASHED = 10,  /* rank, writer, seq: the daemon died of this batch */
+    JOURNAL_DROPPED = 15,  /* rank, seq, batch_idx, dataloader_idx: no writer has any of
+                              it, whatever was recorded before. writer: the one that
+                              refuses it; n_samples: of this one, that have numbers all
+                              the same; text: a struct lighter_error, to the NUL of its
+                              message, and such a number for each writer (u64) */
     JOURNAL_ATTEMPT = 16,  /* text: the start of the program that has the job from here
                               on; empty: it does not say which it is */
 };
@@ -100,6 +105,9 @@ int journal_append(struct journal *journal, const struct journal_record *record,
 
 /* Bytes of whole records, for a JOURNAL_DURABLE. Any thread; it does not wait. */
 uint64_t journal_size(const struct journal *journal);
+
+/* Nothing is appended any more: what would follow could not be understood. */
+void journal_break(struct journal *journal);
 
 /* All that was appended is on the disk now. A failure is final. Return: 0; -errno. */
 int journal_sync(struct journal *journal, struct lighter_error *err);

@@ -108,7 +108,7 @@ static const struct metric daemon_metrics[] = {
     {"lighterd_written_bytes_total", "counter", "Bytes that were written.", COUNT,
      OF_DAEMON(bytes)},
     {"lighterd_refused_batches_total", "counter",
-     "Batches that a writer could not write.", COUNT, OF_DAEMON(refused)},
+     "Batches that could not be written.", COUNT, OF_DAEMON(refused)},
     {"lighterd_blocked_seconds_total", "counter",
      "How long processes have waited for the daemon, as they say.", MILLISECONDS,
      OF_DAEMON(blocked)},
@@ -253,7 +253,7 @@ static const struct {
      offsetof(struct job_output, n_samples)},
     {"lighterd_writer_written_bytes_total", "Bytes that it has written.",
      offsetof(struct job_output, n_bytes)},
-    {"lighterd_writer_refused_batches_total", "Batches that it could not write.",
+    {"lighterd_writer_refused_batches_total", "Batches that it refused.",
      offsetof(struct job_output, n_refused)},
 };
 

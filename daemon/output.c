@@ -27,10 +27,16 @@ output_clear(struct lighter_output *output)
 }
 
 void
+output_remove(struct files *files, const char *names, size_t size)
+{
+    for (size_t at = 0; at < size; at += strlen(names + at) + 1)
+        files_remove(files, names + at);
+}
+
+void
 output_undo(struct lighter_output *output)
 {
-    for (size_t at = 0; at < output->names_used; at += strlen(output->names + at) + 1)
-        files_remove(output->files, output->names + at);
+    output_remove(output->files, output->names, output->names_used);
     output_clear(output);
 }
 

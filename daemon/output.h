@@ -32,6 +32,9 @@ int output_merge(struct lighter_output *whole, struct lighter_output *part,
 /* The task is over: forget what it stored. */
 void output_clear(struct lighter_output *output);
 
+/* Remove stored files: `names`, each with its NUL, in `size` bytes. Workers only. */
+void output_remove(struct files *files, const char *names, size_t size);
+
 /* The task failed: take back what it stored, then forget it. Workers only. */
 void output_undo(struct lighter_output *output);
 

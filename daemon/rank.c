@@ -109,9 +109,10 @@ rank_waiting(const struct rank *rank)
 
         if (stream->n_waiting <= waiting.batches)
             continue;
-        waiting = (struct waiting){.batches = stream->n_waiting,
-                                   .bytes = stream->bytes_waiting,
-                                   .since = STAILQ_FIRST(&stream->tasks)->came_at};
+        waiting =
+            (struct waiting){.batches = stream->n_waiting,
+                             .bytes = stream->bytes_waiting,
+                             .since = STAILQ_FIRST(&stream->tasks)->batch->came_at};
     }
     return waiting;
 }
@@ -129,8 +130,7 @@ rank_last_error(const struct rank *rank, uint64_t *ret_n_refused)
 
         if (!past || !past->n_refusals)
             continue;
-        if (past->n_refused > *ret_n_refused)
-            *ret_n_refused = past->n_refused;
+        *ret_n_refused += past->n_refused;
         if (!last || past->refusals[past->n_refusals - 1].last > last->last)
             last = &past->refusals[past->n_refusals - 1];
     }

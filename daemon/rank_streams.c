@@ -155,6 +155,23 @@ on_refused(void *data, const struct stream *stream, const struct lighter_error *
 }
 
 static void
+on_taken_back(void *data, const struct stream *stream, uint64_t n_samples,
+              uint64_t n_bytes)
+{
+    struct rank *rank = data;
+    struct job *job = rank->job;
+    struct job_output *output = &job->outputs[stream->setup.index];
+
+    output->n_samples -= n_samples;
+    output->n_bytes -= n_bytes;
+    job->n_bytes -= n_bytes;
+    if (stream != rank->streams)
+        return;
+    job->n_batches--;
+    job->n_samples -= n_samples;
+}
+
+static void
 on_done(void *data, uint64_t age_ms)
 {
     struct rank *rank = data;
@@ -219,6 +236,7 @@ setup_of(struct rank *rank, uint32_t index)
                                  .on_open = on_open,
                                  .on_written = on_written,
                                  .on_refused = on_refused,
+                                 .on_taken_back = on_taken_back,
                                  .on_done = on_done,
                                  .on_full = on_full,
                                  .on_closed = on_closed};

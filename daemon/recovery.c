@@ -163,12 +163,22 @@ is_undisturbed(const struct replay *replay)
 
 /* ---- going on ---- */
 
+/* A journal that is cut back: to here goes what counts. */
+struct cutting {
+    const struct replay *replay;
+    struct journal *fresh;
+    uint64_t limit;
+};
+
 static int
 copy_record(void *data, const struct journal_record *record, uint64_t end,
             struct lighter_error *err)
 {
-    (void)end;
-    return journal_append(data, record, err);
+    const struct cutting *cutting = data;
+
+    if (end > cutting->limit && !replay_has_dropped(cutting->replay, record))
+        return 0;
+    return journal_append(cutting->fresh, record, err);
 }
 
 static int
@@ -213,6 +223,7 @@ cut_back(struct replay *replay, uint64_t limit, struct lighter_error *err)
     struct job *job = replay->job;
     char name[NAME_MAX + 1];
     struct journal fresh;
+    struct cutting cutting = {replay, &fresh, limit};
     int r;
 
     state_journal_name(name, job->name, job->stage);
@@ -224,7 +235,7 @@ cut_back(struct replay *replay, uint64_t limit, struct lighter_error *err)
     journal_init(&fresh);
     r = journal_begin(&fresh, state_fd(job), name, err);
     if (r == 0)
-        r = journal_read(&job->journal, limit, copy_record, &fresh, err);
+        r = journal_read(&job->journal, UINT64_MAX - 1, copy_record, &cutting, err);
     if (r == 0)
         r = journal_append(&fresh, &durable, err);
     if (r == 0)

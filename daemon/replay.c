@@ -135,8 +135,9 @@ replay_has_name(const struct job_output *output, const char *name)
 
 /* ---- what streams have done ---- */
 
+/* Those of the record's rank, one a writer. NULL: there is no memory. */
 static struct stream_past *
-past_of(struct job *job, const struct journal_record *record)
+pasts_of(struct job *job, const struct journal_record *record)
 {
     struct rank *rank;
 
@@ -144,29 +145,83 @@ past_of(struct job *job, const struct journal_record *record)
         return NULL;
     if (!rank->past)
         rank->past = calloc(job->n_outputs + 1u, sizeof *rank->past);
-    return rank->past ? &rank->past[record->writer] : NULL;
+    return rank->past;
+}
+
+/* Nobody takes the last batch back any more. */
+static int
+keep_last(struct job *job, uint32_t writer, struct stream_past *past,
+          struct lighter_error *err)
+{
+    int r =
+        add_names(&job->outputs[writer], past->last.names, past->last.names_size, err);
+
+    free(past->last.names);
+    past->last = (struct stream_last){0};
+    return r;
 }
 
 static int
-add_written(struct job *job, struct stream_past *past,
+note_last(struct replay *replay, struct stream_past *past,
+          const struct journal_record *record, struct lighter_error *err)
+{
+    past->last = (struct stream_last){.seq = record->seq,
+                                      .n_samples = record->n_samples - past->n_samples,
+                                      .n_bytes = record->size - past->n_bytes,
+                                      .recorded_at = replay->end};
+    if (!record->text_size)
+        return 0;
+    past->last.names = malloc(record->text_size);
+    if (!past->last.names)
+        return fail_nomem(err);
+    memcpy(past->last.names, record->text, record->text_size);
+    past->last.names_size = record->text_size;
+    return 0;
+}
+
+static int
+add_written(struct replay *replay, struct stream_past *past,
             const struct journal_record *record, struct lighter_error *err)
 {
+    struct job *job = replay->job;
+    int r = keep_last(job, record->writer, past, err);
+
+    if (r == 0)
+        r = note_last(replay, past, record, err);
+    if (r < 0)
+        return r;
     if (record->writer == 0) {
         job->n_batches++;
-        job->n_samples += record->n_samples - past->n_samples;
+        job->n_samples += past->last.n_samples;
     }
-    job->n_bytes += record->size - past->n_bytes;
+    job->n_bytes += past->last.n_bytes;
     past->seq = record->seq;
     past->n_samples = record->n_samples;
     past->n_bytes = record->size;
-    return add_names(&job->outputs[record->writer], record->text, record->text_size,
-                     err);
+    return 0;
+}
+
+/* Of a batch that another writer refuses, or has not. */
+static void
+take_back(struct replay *replay, uint32_t writer, struct stream_past *past,
+          uint64_t numbers)
+{
+    struct job *job = replay->job;
+
+    if (past->last.recorded_at < replay->refused)
+        replay->refused = past->last.recorded_at;
+    if (writer == 0) {
+        job->n_batches--;
+        job->n_samples -= past->last.n_samples;
+    }
+    job->n_bytes -= past->last.n_bytes;
+    stream_past_take_back(past, numbers);
 }
 
 static bool
 is_of_a_refusal(const struct stream_past *past, const struct journal_record *record)
 {
-    return record->kind == JOURNAL_REFUSED ||
+    return record->kind == JOURNAL_REFUSED || record->kind == JOURNAL_DROPPED ||
            (record->kind == JOURNAL_WRITTEN && record->seq > past->seq + 1);
 }
 
@@ -201,22 +256,66 @@ add_gap(struct stream_past *past, uint64_t next, struct lighter_error *err)
     return 0;
 }
 
+/* How many samples of a batch that was dropped have numbers, for each writer. */
+static uint64_t
+numbers_of(const struct journal_record *record, uint32_t writer)
+{
+    size_t head = offsetof(struct lighter_error, message), at;
+    const char *text = record->text;
+    uint64_t numbers;
+
+    if (record->text_size <= head)
+        return 0;
+    at = head + strnlen(text + head, record->text_size - head) + 1 +
+         writer * sizeof numbers;
+    if (at > record->text_size || record->text_size - at < sizeof numbers)
+        return 0;
+    memcpy(&numbers, text + at, sizeof numbers);
+    return numbers;
+}
+
+/* No writer has any of it: those that had it have it as their last. (One that is beyond
+ * it was written when writers did not go in step: it keeps what it has.)
+ */
+static int
+add_drop(struct replay *replay, struct stream_past *pasts,
+         const struct journal_record *record, struct lighter_error *err)
+{
+    struct stream_past *refuser = &pasts[record->writer];
+    int r = add_gap(refuser, record->seq, err);
+
+    if (r == 0)
+        r = add_refusal(refuser, record, err);
+    for (uint32_t i = 0; i < replay->job->n_outputs; i++) {
+        uint64_t numbers = numbers_of(record, i);
+
+        if (stream_past_ends_with(&pasts[i], record->seq))
+            take_back(replay, i, &pasts[i], numbers);
+        else if (pasts[i].seq < record->seq || i == record->writer)
+            pasts[i].n_dropped += numbers;
+        if (pasts[i].seq < record->seq)
+            pasts[i].seq = record->seq;
+    }
+    return r;
+}
+
 /* What a stream's records say. Numbers that do not fit were not written by us. */
 static int
 visit_stream(struct replay *replay, const struct journal_record *record,
              struct lighter_error *err)
 {
     struct job *job = replay->job;
-    struct stream_past *past;
+    struct stream_past *pasts, *past;
     int r;
 
     if (record->rank >= job->world_size || record->writer >= job->n_outputs)
         return lighter_fail(err, LIGHTER_E_PROTOCOL,
                             "a record is of rank %u and writer %u", record->rank,
                             record->writer);
-    past = past_of(job, record);
-    if (!past)
+    pasts = pasts_of(job, record);
+    if (!pasts)
         return fail_nomem(err);
+    past = &pasts[record->writer];
     if (is_of_a_refusal(past, record) && replay->end < replay->refused)
         replay->refused = replay->end;
     switch (record->kind) {
@@ -226,10 +325,12 @@ visit_stream(struct replay *replay, const struct journal_record *record,
         return 0;
     case JOURNAL_WRITTEN:
         r = add_gap(past, record->seq, err);
-        return r < 0 ? r : add_written(job, past, record, err);
+        return r < 0 ? r : add_written(replay, past, record, err);
     case JOURNAL_REFUSED:
         r = add_gap(past, record->seq, err);
         return r < 0 ? r : add_refusal(past, record, err);
+    case JOURNAL_DROPPED:
+        return add_drop(replay, pasts, record, err);
     case JOURNAL_CRASHED:
         past->n_crashes = past->crashed_seq == record->seq ? past->n_crashes + 1 : 1;
         past->crashed_seq = record->seq;
@@ -302,6 +403,7 @@ visit_job(struct replay *replay, const struct journal_record *record, uint64_t e
     case JOURNAL_SHARD:
     case JOURNAL_WRITTEN:
     case JOURNAL_REFUSED:
+    case JOURNAL_DROPPED:
     case JOURNAL_ENDED:
     case JOURNAL_CRASHED:
         return visit_stream(replay, record, err);
@@ -344,27 +446,72 @@ settle_rank(struct rank *rank)
     rank->state = n_outputs && n_ended == n_outputs ? RANK_ENDED : RANK_ABSENT;
 }
 
-static void
-settle(struct job *job)
+static int
+settle(struct job *job, struct lighter_error *err)
 {
+    int r = 0;
+
     job->n_ended = 0;
     for (uint32_t i = 0; i < job->n_ranks; i++) {
-        settle_rank(job->ranks[i]);
-        job->n_ended += job->ranks[i]->state == RANK_ENDED;
+        struct rank *rank = job->ranks[i];
+
+        settle_rank(rank);
+        job->n_ended += rank->state == RANK_ENDED;
+        for (uint32_t j = 0; rank->past && j < job->n_outputs && r == 0; j++)
+            r = add_names(&job->outputs[j], rank->past[j].last.names,
+                          rank->past[j].last.names_size, err);
     }
+    return r;
+}
+
+/* Of what is recorded behind the limit a drop counts, where some of its batch is below:
+ * that was taken back already.
+ */
+struct behind {
+    struct replay *replay;
+    uint64_t limit;
+};
+
+static int
+visit_behind(void *data, const struct journal_record *record, uint64_t end,
+             struct lighter_error *err)
+{
+    const struct behind *behind = data;
+    struct job *job = behind->replay->job;
+    const struct rank *rank;
+    bool counts = false;
+
+    if (end <= behind->limit || record->kind != JOURNAL_DROPPED)
+        return 0;
+    rank = job_rank(job, record->rank);
+    for (uint32_t i = 0; rank && rank->past && i < job->n_outputs; i++)
+        counts |= stream_past_ends_with(&rank->past[i], record->seq);
+    return counts ? visit_stream(behind->replay, record, err) : 0;
+}
+
+bool
+replay_has_dropped(const struct replay *replay, const struct journal_record *record)
+{
+    const struct rank *rank = job_rank(replay->job, record->rank);
+
+    return record->kind == JOURNAL_DROPPED && rank && rank->past &&
+           stream_past_refusal(&rank->past[record->writer], record->seq);
 }
 
 int
 replay_below(struct replay *replay, uint64_t limit, struct lighter_error *err)
 {
+    struct behind behind = {replay, limit};
     struct job *job = replay->job;
-    int r;
+    int r, settled;
 
     forget(job);
     *replay = (struct replay){.job = job, .refused = UINT64_MAX};
     r = journal_read(&job->journal, limit, visit, replay, err);
-    settle(job);
-    return r;
+    if (r == 0 && limit != UINT64_MAX)
+        r = journal_read(&job->journal, UINT64_MAX - 1, visit_behind, &behind, err);
+    settled = settle(job, err);
+    return r < 0 ? r : settled;
 }
 
 int

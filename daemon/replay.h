@@ -35,8 +35,14 @@ int replay_read(struct job *job, struct lighter_error *err);
 /* The same for a job that goes on: the journal stays open. Return: 0; -errno. */
 int replay_open(struct replay *ret_replay, struct job *job, struct lighter_error *err);
 
-/* Read it anew, as if it ended at `limit`. Return: 0; -errno. */
+/* Read it anew, as if it ended at `limit`; but what is below, and was dropped behind
+ * it, is dropped. Return: 0; -errno.
+ */
 int replay_below(struct replay *replay, uint64_t limit, struct lighter_error *err);
+
+/* Of a record behind the limit: is it such a drop? */
+bool replay_has_dropped(const struct replay *replay,
+                        const struct journal_record *record);
 
 /* The names of an output's committed files are put in order; then: is this one of
  * them?

@@ -78,19 +78,6 @@ next_seq(struct rank *rank, const msgpack_object *params, struct lighter_error *
     return 0;
 }
 
-/* Takes the batch. */
-static void
-share_out(struct rank *rank, struct batch *batch)
-{
-    for (uint32_t i = 0; i < rank->job->n_outputs; i++) {
-        struct lighter_error why = LIGHTER_ERROR_INIT;
-        int r = stream_push(&rank->streams[i], batch, &why); /* takes a share */
-
-        if (r < 0)
-            batch_done(batch, r, &why, rank->job->outputs[i].writer.type->name);
-    }
-}
-
 int
 seat_write(struct seat *seat, struct message *message, struct memory *memory,
            struct reply *reply, struct lighter_error *err)
@@ -112,7 +99,7 @@ seat_write(struct seat *seat, struct message *message, struct memory *memory,
                   err); /* takes message */
     if (r < 0)
         return r;
-    share_out(rank, batch);
+    streams_push(rank->streams, batch); /* takes */
     return 0;
 }
 

@@ -52,7 +52,7 @@ session_done(struct session *session)
 /* ---- hello ---- */
 
 /* What this daemon knows beside what 0.1.0 did (doc/protocol.md, hello). */
-static const char *const features[] = {"attempt", "fingerprint", "notices",
+static const char *const features[] = {"attempt", "fingerprint", "notices", "only",
                                        "rank_wait"};
 
 static void

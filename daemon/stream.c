@@ -20,6 +20,7 @@ void
 stream_past_done(struct stream_past *past)
 {
     free(past->refusals);
+    free(past->last.names);
     *past = (struct stream_past){0};
 }
 
@@ -53,6 +54,31 @@ stream_past_refuse(struct stream_past *past, uint64_t first, uint64_t last,
     return 0;
 }
 
+const struct refusal *
+stream_past_refusal(const struct stream_past *past, uint64_t seq)
+{
+    for (size_t i = past->n_refusals; i > 0; i--)
+        if (past->refusals[i - 1].first <= seq && seq <= past->refusals[i - 1].last)
+            return &past->refusals[i - 1];
+    return NULL;
+}
+
+bool
+stream_past_ends_with(const struct stream_past *past, uint64_t seq)
+{
+    return past->seq == seq && past->last.seq == seq;
+}
+
+void
+stream_past_take_back(struct stream_past *past, uint64_t numbers)
+{
+    past->n_samples -= past->last.n_samples;
+    past->n_bytes -= past->last.n_bytes;
+    past->n_dropped += numbers;
+    free(past->last.names);
+    past->last = (struct stream_last){0};
+}
+
 struct stream_past
 stream_take_past(struct stream *stream)
 {
@@ -62,30 +88,12 @@ stream_take_past(struct stream *stream)
     past.seq = stream->seq;
     past.n_samples = stream->n_samples;
     past.n_bytes = stream->n_bytes;
+    past.n_dropped = stream->n_dropped;
     if (stream->opened && stream->setup.table) {
         past.has_shard = true;
         past.header_size = stream->shard.header_size;
     }
     return past;
-}
-
-static const struct refusal *
-find_refusal(const struct stream_past *past, uint64_t seq)
-{
-    for (size_t i = past->n_refusals; i > 0; i--)
-        if (past->refusals[i - 1].first <= seq && seq <= past->refusals[i - 1].last)
-            return &past->refusals[i - 1];
-    return NULL;
-}
-
-/* A batch that came before. */
-static void
-answer_again(struct stream *stream, struct batch *batch)
-{
-    const struct refusal *refusal = find_refusal(&stream->past, batch->view.seq);
-
-    batch_done(batch, refusal ? -EINVAL : 0, refusal ? &refusal->error : NULL,
-               stream->setup.writer->type->name);
 }
 
 /* ---- opening ---- */
@@ -111,7 +119,8 @@ stream_open(struct stream *stream, const struct stream_setup *setup,
                               .past = *past,
                               .seq = past->seq,
                               .n_samples = past->n_samples,
-                              .n_bytes = past->n_bytes};
+                              .n_bytes = past->n_bytes,
+                              .n_dropped = past->n_dropped};
     *past = (struct stream_past){0};
     STAILQ_INIT(&stream->tasks);
     if (setup->writer->type->threads != LIGHTER_THREADS_SAMPLES)
@@ -147,54 +156,161 @@ keep_names(struct stream *stream)
     output->names_room = room;
 }
 
+/* It is refused, and the stream has nothing of it. */
 static void
-finish_batch(struct stream *stream, int r, const struct lighter_error *error)
+count_refused(struct stream *stream, const struct batch_share *share)
 {
-    struct stream_task *task = STAILQ_FIRST(&stream->tasks);
-    uint64_t n_bytes = stream->parts[0].output.n_bytes;
+    const struct batch *batch = share->batch;
 
-    if (r == 0 && stream->setup.files)
-        keep_names(stream);
-    for (unsigned i = 0; i < stream->n_parts; i++)
-        output_clear(&stream->parts[i].output);
-    stream->seq = task->batch->view.seq;
-    stream->last_try = false;
-    stream->full_since = 0;
-    if (r == 0) {
-        stream->n_samples += stream->batch_samples;
-        stream->n_bytes += n_bytes;
-        stream->setup.on_written(stream->setup.data, stream, stream->batch_samples,
-                                 n_bytes);
-    } else if (stream_past_refuse(&stream->past, stream->seq, stream->seq, error) < 0) {
+    stream->n_dropped += batch_share_numbers(share);
+    if (share != batch->refuser)
+        return;
+    if (stream_past_refuse(&stream->past, batch->seq, batch->seq, &batch->error) < 0)
         abort(); /* the next daemon has it from the journal */
-    } else {
-        stream->setup.on_refused(stream->setup.data, stream, error);
-    }
-    stream->setup.on_done(stream->setup.data,
-                          uv_now(stream->setup.loop) - task->came_at);
-    STAILQ_REMOVE_HEAD(&stream->tasks, link);
-    stream->n_waiting--;
-    stream->bytes_waiting -= task->batch->charge;
-    batch_done(task->batch, r, error, stream->setup.writer->type->name);
-    free(task);
-    stream->busy = false;
-    next(stream);
+    stream->setup.on_refused(stream->setup.data, stream, &batch->error);
 }
 
 static void
-after_batch(struct stream *stream)
+count_written(struct stream *stream, const struct batch_share *share)
 {
-    const struct stream_part *part = &stream->parts[0];
+    uint64_t n_bytes = stream->parts[0].output.n_bytes;
 
-    if (stream->no_space) {
-        stream->full = true;
-        if (!stream->full_since) {
-            stream->full_since = uv_now(stream->setup.loop);
-            stream->setup.on_full(stream->setup.data);
-        }
-    } else {
-        finish_batch(stream, part->result, &part->error);
+    if (stream->setup.files)
+        keep_names(stream);
+    stream->n_samples += share->n_samples;
+    stream->n_bytes += n_bytes;
+    stream->setup.on_written(stream->setup.data, stream, share->n_samples, n_bytes);
+}
+
+static void
+finish_share(struct stream *stream, const struct batch_share *share)
+{
+    const struct batch *batch = share->batch;
+
+    stream->seq = batch->seq;
+    stream->last_try = false;
+    stream->full_since = 0;
+    if (batch->refuser)
+        count_refused(stream, share);
+    else
+        count_written(stream, share);
+    for (unsigned i = 0; i < stream->n_parts; i++)
+        output_clear(&stream->parts[i].output);
+    stream->setup.on_done(stream->setup.data,
+                          uv_now(stream->setup.loop) - batch->came_at);
+    STAILQ_REMOVE_HEAD(&stream->tasks, link);
+    stream->n_waiting--;
+    stream->bytes_waiting -= batch->charge;
+}
+
+/* A worker has taken back what the stream had of it from its past, and the counts
+ * follow.
+ */
+static void
+finish_past_share(struct stream *stream, const struct batch_share *share)
+{
+    struct stream_last last = stream->past.last;
+
+    if (!share->batch->refuser ||
+        !stream_past_ends_with(&stream->past, share->batch->seq))
+        return;
+    stream_past_take_back(&stream->past, 0);
+    stream->n_samples -= last.n_samples;
+    stream->n_bytes -= last.n_bytes;
+    stream->n_dropped += batch_share_numbers(share);
+    stream->setup.on_taken_back(stream->setup.data, stream, last.n_samples,
+                                last.n_bytes);
+}
+
+/* All of its streams are done with it, and go on. */
+static void
+finish(struct batch *batch)
+{
+    const char *writer = NULL;
+
+    for (unsigned i = 0; i < batch->n_shares; i++) {
+        struct batch_share *share = &batch->shares[i];
+
+        if (share == batch->refuser)
+            writer = share->stream->setup.writer->type->name;
+        if (share->is_past)
+            finish_past_share(share->stream, share);
+        else
+            finish_share(share->stream, share);
     }
+    for (unsigned i = 0; i < batch->n_shares; i++) {
+        if (batch->shares[i].is_past)
+            continue;
+        batch->shares[i].stream->busy = false;
+        next(batch->shares[i].stream);
+    }
+    batch_answer(batch, writer); /* takes */
+}
+
+static struct batch *
+batch_of(const uv_work_t *work)
+{
+    const struct stream_part *part = work->data;
+
+    return STAILQ_FIRST(&part->stream->tasks)->batch;
+}
+
+/* What it has in hand has to wait. */
+static void
+wait_for_space(struct stream *stream)
+{
+    stream->full = true;
+    if (stream->full_since)
+        return;
+    stream->full_since = uv_now(stream->setup.loop);
+    stream->setup.on_full(stream->setup.data);
+}
+
+static void
+after_drop(uv_work_t *work, int status)
+{
+    struct stream_part *part = work->data;
+
+    (void)status;
+    if (part->stream->no_space)
+        wait_for_space(part->stream);
+    else
+        finish(batch_of(work));
+}
+
+/* The first writer that could not write it. */
+static struct batch_share *
+find_failed(struct batch *batch)
+{
+    for (unsigned i = 0; i < batch->n_shares; i++)
+        if (!batch->shares[i].is_past && batch->shares[i].stream->parts[0].result < 0)
+            return &batch->shares[i];
+    return NULL;
+}
+
+/* All of its writers have written it, or failed to. */
+static void
+settle(struct batch *batch)
+{
+    struct batch_share *failed = find_failed(batch);
+
+    if (!failed) {
+        finish(batch);
+        return;
+    }
+    batch_refuse(failed, &failed->stream->parts[0].error);
+    submit(&failed->stream->parts[0], worker_drop, after_drop);
+}
+
+static void
+stream_wrote(struct stream *stream)
+{
+    struct batch *batch = STAILQ_FIRST(&stream->tasks)->batch;
+
+    if (stream->no_space)
+        wait_for_space(stream);
+    else if (++batch->n_here == batch->n_active)
+        settle(batch);
 }
 
 static void
@@ -204,19 +320,12 @@ after_write(uv_work_t *work, int status)
 
     (void)status;
     if (++stream->n_back == stream->n_parts)
-        after_batch(stream);
+        stream_wrote(stream);
 }
 
 static void
-after_check(uv_work_t *work, int status)
+begin_writing(struct stream *stream)
 {
-    struct stream *stream = ((struct stream_part *)work->data)->stream;
-
-    (void)status;
-    if (stream->n_parts == 1) {
-        after_batch(stream);
-        return;
-    }
     stream->n_back = 0;
     atomic_store(&stream->n_running, stream->n_parts);
     for (unsigned i = 0; i < stream->n_parts; i++)
@@ -224,18 +333,49 @@ after_check(uv_work_t *work, int status)
 }
 
 static void
-begin_batch(struct stream *stream)
+after_check(uv_work_t *work, int status)
 {
-    stream->busy = true;
-    submit(&stream->parts[0], worker_check, after_check);
+    struct stream *stream = ((struct stream_part *)work->data)->stream;
+    struct batch *batch = batch_of(work);
+
+    (void)status;
+    if (batch->refuser) {
+        after_drop(work, status);
+        return;
+    }
+    if (batch->n_active == 1 && stream->n_parts == 1) {
+        stream_wrote(stream); /* in the same go */
+        return;
+    }
+    for (unsigned i = 0; i < batch->n_shares; i++)
+        if (!batch->shares[i].is_past)
+            begin_writing(batch->shares[i].stream);
 }
 
 void
 stream_retry(struct stream *stream, bool last)
 {
+    const struct batch *batch = STAILQ_FIRST(&stream->tasks)->batch;
+
     stream->full = false;
     stream->last_try = last;
-    begin_batch(stream);
+    if (batch->refuser)
+        submit(&stream->parts[0], worker_drop, after_drop);
+    else
+        begin_writing(stream);
+}
+
+/* The stream has it in hand. With the last one it begins: one worker checks it for all
+ * of them.
+ */
+static void
+take_in_hand(struct stream *stream, struct batch *batch)
+{
+    stream->busy = true;
+    if (++batch->n_here < batch->n_active)
+        return;
+    batch->n_here = 0;
+    submit(&stream->parts[0], worker_check, after_check);
 }
 
 /* ---- the lane ---- */
@@ -256,38 +396,64 @@ next(struct stream *stream)
     if (stream->busy)
         return;
     if (!STAILQ_EMPTY(&stream->tasks)) {
-        begin_batch(stream);
+        take_in_hand(stream, STAILQ_FIRST(&stream->tasks)->batch);
     } else if (stream->closing) {
         stream->busy = true;
         submit(&stream->parts[0], worker_close, after_close);
     }
 }
 
-int
-stream_push(struct stream *stream, struct batch *batch, struct lighter_error *err)
+/* What its streams have done with it before. A refusal by one of them holds for all. */
+static void
+look_back(struct stream *streams, struct batch *batch)
 {
-    struct stream_task *task;
+    batch->n_active = batch->n_shares;
+    for (unsigned i = 0; i < batch->n_shares; i++) {
+        struct batch_share *share = &batch->shares[i];
+        const struct stream_past *past = &streams[i].past;
+        const struct refusal *refusal = stream_past_refusal(past, batch->seq);
 
-    if (batch->view.seq <= stream->past.seq) {
-        answer_again(stream, batch);
-        return 0;
+        share->stream = &streams[i];
+        share->is_past = batch->seq <= past->seq;
+        if (stream_past_ends_with(past, batch->seq))
+            share->n_samples = past->last.n_samples;
+        batch->n_active -= share->is_past;
+        if (refusal)
+            batch_refuse(share, &refusal->error);
     }
-    task = calloc(1, sizeof *task);
-    if (!task)
-        return fail_nomem(err);
-    task->batch = batch;
-    task->came_at = uv_now(stream->setup.loop);
-    STAILQ_INSERT_TAIL(&stream->tasks, task, link);
+}
+
+static void
+push(struct stream *stream, struct batch_share *share)
+{
+    STAILQ_INSERT_TAIL(&stream->tasks, share, link);
     stream->n_waiting++;
-    stream->bytes_waiting += batch->charge;
-    next(stream);
-    return 0;
+    stream->bytes_waiting += share->batch->charge;
+}
+
+void
+streams_push(struct stream *streams, struct batch *batch)
+{
+    look_back(streams, batch);
+    if (!batch->n_active) {
+        const struct batch_share *refuser = batch->refuser;
+
+        batch_answer(batch, refuser ? refuser->stream->setup.writer->type->name : NULL);
+        return;
+    }
+    batch->came_at = uv_now(streams->setup.loop);
+    for (unsigned i = 0; i < batch->n_shares; i++) {
+        if (batch->shares[i].is_past)
+            continue;
+        push(&streams[i], &batch->shares[i]);
+        next(&streams[i]);
+    }
 }
 
 bool
 stream_hangs(const struct stream *stream, uint64_t limit_ms, uint64_t *ret_seq)
 {
-    const struct stream_task *task = STAILQ_FIRST(&stream->tasks);
+    const struct batch_share *task = STAILQ_FIRST(&stream->tasks);
     uint64_t now = uv_hrtime();
 
     for (unsigned i = 0; stream->parts && i < stream->setup.max_parts; i++) {
@@ -295,7 +461,7 @@ stream_hangs(const struct stream *stream, uint64_t limit_ms, uint64_t *ret_seq)
 
         if (!entered || now < entered || now - entered < limit_ms * 1000000)
             continue;
-        *ret_seq = stream->opened && task ? task->batch->view.seq : 0;
+        *ret_seq = stream->opened && task ? task->batch->seq : 0;
         return true;
     }
     return false;

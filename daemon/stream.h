@@ -1,10 +1,14 @@
 /* stream.h - one rank's way into one writer: its batches, in order, through the pool.
  *
  * In: batches, on the loop thread. Out: bytes in the rank's shard or in staged files, a
- * record in the job's journal, then batch_done(), in this order. At most one batch of a
- * stream is worked on at a time; a writer that may (LIGHTER_THREADS_SAMPLES) gets its
- * samples split over several workers. All functions and callbacks are called on the
- * loop thread; the plugin runs on workers (worker.h).
+ * record in the job's journal, then the batch's answer, in this order. The streams of a
+ * rank go in step: each of them checks a batch before any of them writes it, and all
+ * have written it before the next one is checked. So a batch that one writer refuses,
+ * before or after, is kept by none: what others have of it is the last that they have.
+ *
+ * A writer that may (LIGHTER_THREADS_SAMPLES) gets its samples split over several
+ * workers. All functions and callbacks are called on the loop thread; the plugin runs
+ * on workers (worker.h).
  */
 #ifndef DAEMON_STREAM_H
 #define DAEMON_STREAM_H
@@ -25,10 +29,23 @@ struct disk_space {
     int64_t free_bytes; /* that are left there; -1: not known */
 };
 
-/* Batches of which nothing was written, and why. */
+/* Batches of which nothing was written, and why: kept by the stream whose writer
+ * refused them.
+ */
 struct refusal {
     uint64_t first, last; /* seq */
     struct lighter_error error;
+};
+
+/* What a stream has of its last batch, as an earlier daemon wrote it. Another writer
+ * may not have come so far, and refuse that batch yet.
+ */
+struct stream_last {
+    uint64_t seq; /* 0: nothing is known */
+    uint64_t n_samples, n_bytes;
+    uint64_t recorded_at; /* where in the journal its record begins */
+    char *names;          /* of its files, each with its NUL; owned */
+    size_t names_size;
 };
 
 /* What a stream has done before: under an earlier daemon, or before its client was gone
@@ -38,7 +55,10 @@ struct stream_past {
     bool has_shard, has_ended;
     uint64_t seq; /* of the last batch that it is done with */
     uint64_t n_samples, n_bytes;
-    uint64_t header_size;     /* of its shard; n_bytes is the shard's size */
+    uint64_t n_dropped;   /* samples that have numbers, of batches that were refused
+                             after all writers had found them good */
+    uint64_t header_size; /* of its shard; n_bytes is the shard's size */
+    struct stream_last last;
     struct refusal *refusals; /* by seq; owned */
     size_t n_refusals;
     uint64_t n_refused;   /* batches, in all of them */
@@ -52,6 +72,17 @@ void stream_past_done(struct stream_past *past);
 int stream_past_refuse(struct stream_past *past, uint64_t first, uint64_t last,
                        const struct lighter_error *error);
 
+/* NULL: this writer has not refused it. */
+const struct refusal *stream_past_refusal(const struct stream_past *past, uint64_t seq);
+
+/* Is the batch the last that it has, and can be taken back? */
+bool stream_past_ends_with(const struct stream_past *past, uint64_t seq);
+
+/* It is taken back: the counts are as before. Its samples keep their numbers where
+ * `numbers` of them have some.
+ */
+void stream_past_take_back(struct stream_past *past, uint64_t numbers);
+
 /* One worker's part of the batch in hand. */
 struct stream_part {
     uv_work_t work;
@@ -61,12 +92,6 @@ struct stream_part {
     struct lighter_output output;
     struct lighter_error error;
     int result;
-};
-
-struct stream_task {
-    STAILQ_ENTRY(stream_task) link;
-    struct batch *batch; /* a share */
-    uint64_t came_at;    /* uv_now(), ms */
 };
 
 /* What a stream is made of; borrowed for its life. */
@@ -86,9 +111,13 @@ struct stream_setup {
     void (*on_open)(void *data, int r, const struct lighter_error *error);
     void (*on_written)(void *data, const struct stream *stream, uint64_t n_samples,
                        uint64_t n_bytes);
+    /* by its writer; nor has any other written the batch */
     void (*on_refused)(void *data, const struct stream *stream,
                        const struct lighter_error *error);
-    /* after either: it was here for so long */
+    /* what it had written before, under an earlier daemon, another one refuses */
+    void (*on_taken_back)(void *data, const struct stream *stream, uint64_t n_samples,
+                          uint64_t n_bytes);
+    /* after any of them: the batch was here for so long */
     void (*on_done)(void *data, uint64_t age_ms);
     /* the batch in hand waits for space on its disk: stream_retry() */
     void (*on_full)(void *data);
@@ -102,8 +131,9 @@ struct stream {
     struct shard shard;                /* tables; open until stream_done() */
     uint64_t seq;                      /* of the last batch that it is done with */
     uint64_t n_samples, n_bytes;       /* written */
+    uint64_t n_dropped;                /* samples that have numbers all the same */
     struct stream_past past;           /* owned */
-    STAILQ_HEAD(, stream_task) tasks;  /* waiting; the first is in hand while busy */
+    STAILQ_HEAD(, batch_share) tasks;  /* waiting; the first is in hand while busy */
     uint64_t n_waiting, bytes_waiting; /* in `tasks` */
     bool opened, busy, closing;
     bool ending;               /* ... because no more batches come */
@@ -116,7 +146,6 @@ struct stream {
     unsigned n_parts;          /* of the batch in hand */
     atomic_uint n_running;     /* of them, as workers count */
     unsigned n_back;           /* of them, as the loop counts */
-    uint64_t batch_samples;    /* of the batch in hand */
     char *last_names;          /* of the files of the last batch, each with its NUL */
     size_t last_used, last_room;
 };
@@ -127,14 +156,14 @@ struct stream {
 int stream_open(struct stream *stream, const struct stream_setup *setup,
                 struct stream_past *past, struct lighter_error *err);
 
-/* Takes a share of the batch: batch_done() follows, once. One that it has dealt with in
- * its past is answered as it was then. Return: 0; -ENOMEM, and the share is still the
- * caller's.
+/* Takes the batch: it is answered. `streams`: those of a rank, one for each share of
+ * the batch. One that all of them have dealt with in their past is answered as it was
+ * then.
  */
-int stream_push(struct stream *stream, struct batch *batch, struct lighter_error *err);
+void streams_push(struct stream *streams, struct batch *batch);
 
-/* Try again to write the batch that waits for space. `last`: if there is still none, it
- * has failed.
+/* Go on with the batch that waits for space. `last`: if there is still none, it has
+ * failed.
  */
 void stream_retry(struct stream *stream, bool last);
 

@@ -130,10 +130,10 @@ worker_close(uv_work_t *work)
 
 /* ---- writing ---- */
 
-static struct batch *
-batch_in_hand(struct stream *stream)
+static struct batch_share *
+share_in_hand(const struct stream *stream)
 {
-    return STAILQ_FIRST(&stream->tasks)->batch;
+    return STAILQ_FIRST(&stream->tasks);
 }
 
 /* Rows of a batch on their way to the shard. */
@@ -182,10 +182,10 @@ write_samples(struct stream_part *part)
     struct stream *stream = part->stream;
     struct lighter_task task = {.size = sizeof task,
                                 .services = &output_services,
-                                .batch = &batch_in_hand(stream)->view,
+                                .batch = &share_in_hand(stream)->view,
                                 .first = part->first,
                                 .count = part->count,
-                                .index = stream->n_samples,
+                                .index = stream->n_samples + stream->n_dropped,
                                 .rank = stream->setup.rank,
                                 .world_size = stream->setup.world_size};
     int r;
@@ -240,14 +240,13 @@ look_at_space(struct stream *stream, bool is_journals, int r)
 static int
 commit(struct stream *stream, struct lighter_error *err)
 {
-    const struct lighter_batch *view = &batch_in_hand(stream)->view;
+    const struct batch_share *share = share_in_hand(stream);
     struct lighter_output *output = &stream->parts[0].output;
     struct journal_record what = {.kind = JOURNAL_WRITTEN,
-                                  .seq = view->seq,
-                                  .batch_idx = view->batch_idx,
-                                  .dataloader_idx = view->dataloader_idx,
-                                  .n_samples =
-                                      stream->n_samples + stream->batch_samples};
+                                  .seq = share->view.seq,
+                                  .batch_idx = share->view.batch_idx,
+                                  .dataloader_idx = share->view.dataloader_idx,
+                                  .n_samples = stream->n_samples + share->n_samples};
     int r = 0;
 
     for (unsigned i = 1; i < stream->n_parts && r == 0; i++)
@@ -264,24 +263,6 @@ commit(struct stream *stream, struct lighter_error *err)
     return r;
 }
 
-/* Nothing of the batch is written, and that is recorded too: whoever sends it again
- * gets the same answer. Where even this fails it is tried anew.
- */
-static void
-refuse(struct stream *stream, struct lighter_error *error)
-{
-    struct journal_record what = {.kind = JOURNAL_REFUSED,
-                                  .seq = batch_in_hand(stream)->view.seq,
-                                  .text = error,
-                                  .text_size = offsetof(struct lighter_error, message) +
-                                               strlen(error->message) + 1};
-
-    undo(stream);
-    if (error->code == LIGHTER_OK)
-        lighter_fail(error, LIGHTER_E_INTERNAL, "the writer did not say why");
-    record(stream, &what, NULL);
-}
-
 /* The last worker that had a part in the batch ends it. The loop looks at the first
  * part alone.
  */
@@ -294,10 +275,10 @@ conclude(struct stream *stream)
 
     if (is_written)
         r = commit(stream, &part->error);
-    else if (is_full(stream, r))
-        undo(stream);
     else
-        refuse(stream, &part->error);
+        undo(stream);
+    if (r < 0 && part->error.code == LIGHTER_OK)
+        lighter_fail(&part->error, LIGHTER_E_INTERNAL, "the writer did not say why");
     stream->no_space = is_full(stream, r);
     if (stream->no_space)
         look_at_space(stream, is_written, r);
@@ -311,18 +292,126 @@ worker_write(uv_work_t *work)
 {
     struct stream_part *part = work->data;
 
-    enter(part, batch_in_hand(part->stream)->view.seq);
-    part->result = write_samples(part);
-    leave(part);
+    part->result = 0;
+    if (part->count) {
+        enter(part, share_in_hand(part->stream)->view.seq);
+        part->result = write_samples(part);
+        leave(part);
+    }
     if (atomic_fetch_sub(&part->stream->n_running, 1) == 1)
         conclude(part->stream);
 }
 
-static void
-split(struct stream *stream)
+/* ---- refusing ---- */
+
+/* Has the stream any of the batch that can be taken back? */
+static bool
+has_written(const struct batch_share *share)
 {
-    uint64_t n_samples = stream->batch_samples, n_parts = stream->setup.max_parts,
-             at = 0;
+    const struct stream *stream = share->stream;
+
+    if (share->is_past)
+        return stream_past_ends_with(&stream->past, share->batch->seq);
+    return share->batch->is_checked && stream->parts[0].result == 0;
+}
+
+static bool
+is_kept(const struct batch *batch)
+{
+    for (unsigned i = 0; i < batch->n_shares; i++)
+        if (has_written(&batch->shares[i]))
+            return true;
+    return false;
+}
+
+static void
+take_back(struct batch_share *share)
+{
+    struct stream *stream = share->stream;
+    const struct stream_last *last = &stream->past.last;
+
+    if (!has_written(share))
+        return;
+    if (stream->setup.table)
+        shard_undo(&stream->shard,
+                   share->is_past ? last->n_bytes : stream->parts[0].output.n_bytes);
+    if (share->is_past && stream->setup.files)
+        output_remove(stream->setup.files, last->names, last->names_size);
+    else if (!share->is_past)
+        undo(stream);
+}
+
+/* The record's text: the error, and for each writer the samples that have numbers. */
+static int
+record_drop(struct batch *batch, struct lighter_error *err)
+{
+    size_t size =
+        offsetof(struct lighter_error, message) + strlen(batch->error.message) + 1;
+    size_t counts_size = batch->n_shares * sizeof(uint64_t);
+    AUTO(free_bytes) uint8_t *text = malloc(size + counts_size);
+    struct stream *refuser = batch->refuser->stream;
+    struct journal_record what = {.kind = JOURNAL_DROPPED,
+                                  .seq = batch->seq,
+                                  .batch_idx = batch->batch_idx,
+                                  .dataloader_idx = batch->dataloader_idx,
+                                  .n_samples = batch_share_numbers(batch->refuser),
+                                  .text = text,
+                                  .text_size = size + counts_size};
+
+    if (!text)
+        return fail_nomem(err);
+    memcpy(text, &batch->error, size);
+    for (unsigned i = 0; i < batch->n_shares; i++) {
+        uint64_t numbers = batch_share_numbers(&batch->shares[i]);
+
+        memcpy(text + size + i * sizeof numbers, &numbers, sizeof numbers);
+    }
+    return record(refuser, &what, err);
+}
+
+/* Whoever sends it again gets the same answer. What others have of it goes only when
+ * that it went is on the disk: after a loss of power what they had recorded may count.
+ *
+ * Where it cannot be recorded, and nobody has any of it, the gap in the journal says
+ * the same. Else the journal must end here: what would follow does not say which writer
+ * has what.
+ */
+static void
+drop(struct batch *batch, struct stream_part *part)
+{
+    struct journal *journal = part->stream->setup.journal;
+    bool kept = is_kept(batch);
+    int r = record_drop(batch, &part->error);
+
+    part->stream->no_space = kept && is_full(part->stream, r);
+    if (part->stream->no_space)
+        look_at_space(part->stream, true, r);
+    if (!kept || part->stream->no_space)
+        return;
+    if (r == 0)
+        r = journal_sync(journal, &part->error);
+    if (r < 0) {
+        journal_break(journal);
+        return;
+    }
+    for (unsigned i = 0; i < batch->n_shares; i++)
+        take_back(&batch->shares[i]);
+}
+
+void
+worker_drop(uv_work_t *work)
+{
+    struct stream_part *part = work->data;
+
+    drop(share_in_hand(part->stream)->batch, part);
+}
+
+/* ---- checking ---- */
+
+static void
+split(struct stream *stream, uint64_t n_samples)
+{
+    uint64_t n_parts = stream->setup.max_parts, at = 0;
 
     if (n_parts > n_samples)
         n_parts = n_samples ? n_samples : 1;
@@ -335,37 +424,69 @@ split(struct stream *stream)
 }
 
 static int
-check_batch(struct stream *stream, const struct batch *batch, struct lighter_error *err)
+check_readable(const struct stream *stream, const struct batch *batch,
+               struct lighter_error *err)
 {
-    int r;
-
-    if (batch->is_refused) {
+    if (batch->is_unreadable) {
         *err = batch->error;
         return -EINVAL;
     }
-    r = check_crashes(stream, batch->view.seq, err);
-    return r < 0 ? r
-                 : type_of(stream)->check(stream->state, &batch->view,
-                                          &stream->batch_samples, err);
+    return check_crashes(stream, batch->seq, err);
+}
+
+/* A writer that is not asked for any of it has no samples. */
+static int
+check(struct batch_share *share, struct lighter_error *err)
+{
+    struct stream *stream = share->stream;
+    int r = check_readable(stream, share->batch, err);
+
+    share->n_samples = 0;
+    stream->n_parts = 1;
+    if (r == 0 && share->view.outputs)
+        r = type_of(stream)->check(stream->state, &share->view, &share->n_samples, err);
+    if (r == 0)
+        split(stream, share->n_samples);
+    else if (err->code == LIGHTER_OK)
+        lighter_fail(err, LIGHTER_E_INTERNAL, "the writer did not say why");
+    return r;
+}
+
+/* A lone writer goes on and writes, as long as it is in the plugin. */
+static bool
+check_share(struct batch_share *share)
+{
+    struct stream *stream = share->stream;
+    struct stream_part *part = &stream->parts[0];
+    bool is_lone = share->batch->n_active == 1;
+
+    part->error.code = LIGHTER_OK;
+    enter(part, share->batch->seq);
+    part->result = check(share, &part->error);
+    if (part->result < 0) {
+        leave(part);
+        batch_refuse(share, &part->error);
+        return false;
+    }
+    if (is_lone && stream->n_parts == 1 && share->n_samples)
+        part->result = write_samples(part);
+    leave(part);
+    if (is_lone && stream->n_parts == 1)
+        conclude(stream);
+    return true;
 }
 
 void
 worker_check(uv_work_t *work)
 {
     struct stream_part *part = work->data;
-    struct stream *stream = part->stream;
-    const struct batch *batch = batch_in_hand(stream);
+    struct batch *batch = share_in_hand(part->stream)->batch;
+    bool is_good = !batch->refuser; /* else it was refused before */
 
-    stream->batch_samples = 0;
-    part->error.code = LIGHTER_OK;
-    enter(part, batch->view.seq);
-    part->result = check_batch(stream, batch, &part->error);
-    stream->n_parts = 1;
-    if (part->result == 0)
-        split(stream);
-    if (part->result == 0 && stream->n_parts == 1 && stream->batch_samples)
-        part->result = write_samples(part);
-    leave(part);
-    if (stream->n_parts == 1)
-        conclude(stream);
+    for (unsigned i = 0; i < batch->n_shares && is_good; i++)
+        if (!batch->shares[i].is_past)
+            is_good = check_share(&batch->shares[i]);
+    batch->is_checked = is_good;
+    if (!is_good)
+        drop(batch, part);
 }

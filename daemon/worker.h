@@ -18,17 +18,24 @@
  */
 void worker_open(uv_work_t *work);
 
-/* Check the batch in hand. One that is refused, or is not split, is ended at once, as
- * by worker_write(), which saves a way through the pool: stream->n_parts is 1 then.
- * Else each of the stream's n_parts is to be written.
+/* Check the batch in hand for all writers of the part's rank. Refused by one of them,
+ * it is ended as by worker_drop(). Else there are n_parts to be written by each stream;
+ * the only part of a lone stream is, as by worker_write(): that saves a way through the
+ * pool.
  */
 void worker_check(uv_work_t *work);
 
 /* One part, all of them at once; stream->n_running counts down, and the last worker
- * ends the batch. Result, in the first part: 0: all of it is written and recorded;
- * -errno: nothing of it is written, and unless stream->no_space that is recorded.
+ * ends the batch for its stream. Result, in the first part: 0: all of it is written and
+ * recorded; -errno: the stream has nothing of it, and if stream->no_space it may be
+ * written yet.
  */
 void worker_write(uv_work_t *work);
+
+/* A writer has refused the batch in hand, and no worker has it: that is recorded, once,
+ * and what others have of it is taken back. If stream->no_space that has to wait.
+ */
+void worker_drop(uv_work_t *work);
 
 /* Where the stream is ending that is recorded; the plugin's state is freed.
  * Result: 0; -errno: it could not be recorded.

@@ -182,7 +182,7 @@ struct lighter_task {
     const struct lighter_services *services;
     const struct lighter_batch *batch;
     uint64_t first, count; /* samples [first, first + count) of the batch, count > 0 */
-    uint64_t index;        /* samples that this rank wrote before this batch */
+    uint64_t index;        /* samples of this rank that were found good before */
     uint32_t rank, world_size;
 };
 

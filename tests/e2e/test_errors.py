@@ -174,18 +174,21 @@ def test_the_sample_that_failed_is_told(daemon, tmp_path, torch):
     )
 
 
-def test_one_writer_that_fails_does_not_keep_the_other_from_writing(daemon, tmp_path):
+def test_what_one_writer_cannot_write_no_other_writes(daemon, tmp_path):
     with daemon.raw() as client:
         writers = [
             rawclient.csv_writer(tmp_path / "t.csv", ["v"]),
             rawclient.file_writer(tmp_path / "files", "tensor"),
         ]
+        number = rawclient.tensor("|u1", [1], b"\1")
         client.call("open", job="p", writers=writers)
         refused = client.refusal("write", job=1, seq=1, outputs={"v": ["x"]})
+        client.call("write", job=1, seq=2, outputs={"v": number})
         client.call("end", job=1)
 
     assert refused.details["writer"] == "file"
-    assert judges.files(tmp_path) == {"t.csv": b"v\r\nx\r\n"}
+    assert judges.files(tmp_path)["t.csv"] == b"v\r\n1\r\n"
+    assert len(judges.files(tmp_path / "files")) == 1
 
 
 # ---- what cannot be opened ----

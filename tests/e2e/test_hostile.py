@@ -284,6 +284,11 @@ WRONG = [
     ("write", WRITE, "dataloader_idx", [*NOT_INTS, -1]),
     ("write", WRITE, "blocked_ms", [*NOT_INTS, -1, 2**41]),
     ("write", WRITE, "outputs", [*NOT_MAPS, None, {1: 2}, {b"x": 1}, TEXT_TENSOR]),
+    ("write", WRITE, "only", [{}, {0: {"x": [1]}}]),
+    (
+        *("write", {**WRITE, "outputs": None}, "only"),
+        [*NOT_MAPS, {1: {}}, {-1: {}}, {"0": {}}, {0: 3}, {0: None}, {0: {1: 2}}],
+    ),
     ("flush", {"job": 1}, "job", [*NOT_INTS, None]),
     ("end", {"job": 1}, "job", [*NOT_INTS, None]),
     ("end", {"job": 1}, "blocked_ms", [*NOT_INTS, -1, 2**41]),

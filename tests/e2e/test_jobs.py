@@ -480,3 +480,27 @@ def test_a_hundred_jobs_that_are_over_are_remembered(daemon, tmp_path):
 
     names = [job["name"] for job in daemon.ask("jobs")["jobs"]]
     assert names == [str(i) for i in range(3, 103)]
+
+
+def test_each_writer_may_have_outputs_of_its_own(daemon, tmp_path):
+    writers = [
+        rawclient.csv_writer(tmp_path / "a.csv"),
+        rawclient.csv_writer(tmp_path / "b.csv"),
+        rawclient.csv_writer(tmp_path / "c.csv"),
+    ]
+    with daemon.raw() as client:
+        assert "only" in client.call("hello", protocol=1)["features"]
+        client.call("open", job="p", writers=writers)
+        client.call("write", job=1, seq=1, outputs={"x": [1]})
+        only = {2: {"x": ["c"]}, 0: {"x": ["a", "a"]}}
+        client.call("write", job=1, seq=2, only=only)
+        refused = client.refusal("write", job=1, seq=3, only={1: {"x": [3]}, 2: {}})
+        client.call("write", job=1, seq=4, only={1: {"x": ["b"]}})
+        client.call("end", job=1)
+
+    assert refused.code == "missing_key" and refused.details["writer"] == "csv"
+    assert judges.files(tmp_path) == {
+        "a.csv": b"x\r\n1\r\na\r\na\r\n",
+        "b.csv": b"x\r\n1\r\nb\r\n",
+        "c.csv": b"x\r\n1\r\nc\r\n",
+    }

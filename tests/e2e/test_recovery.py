@@ -786,5 +786,5 @@ def test_a_batch_that_the_daemon_dies_of_is_tried_twice_and_refused(
         assert ["a plugin hangs" in log for log in logs] == [True, True, False]
     written = [id for i, batch in enumerate(batches) if i != 6 for id in batch]
     assert judges.files(tmp_path / "d") == {f"{id}.txt": id.encode() for id in written}
-    table = judges.table(["v"], [{"v": batch} for batch in values])
-    assert (tmp_path / "t.csv").read_bytes() == table
+    rows = [{"v": batch} for i, batch in enumerate(values) if i != 6]
+    assert (tmp_path / "t.csv").read_bytes() == judges.table(["v"], rows)

@@ -216,6 +216,13 @@ def sessions():
     play("file-video", hello(), opens(0, files("video")), writes(0, 1, x=video), ends())
     both = opens(0, CSV, files("tensor"))
     play("both", hello(), both, writes(0, 1, x=image, n=["a"]), ends())
+    for name, only in {"all": {0: {"x": [1]}, 1: {"x": image, "n": ["a"]}}, "none": {},
+                       "one": {1: {"x": image, "n": ["a"]}}, "bad": {2: {"x": [1]}},
+                       "late": {0: {"x": [1]}, 1: {"x": [2], "n": ["a"]}}}.items():
+        play("only-" + name, hello(), both,
+             says(0, "write", job=1, seq=1, only=only), ends())
+    late = writes(0, 1, x=[1], n=["a"]), writes(0, 2, x=image, n=["a"])
+    play("both-late", hello(), both, *late, ends())
     play("memory", hello(), memory, opens(0, CSV), writes(0, 1, x=named), ends())
     play("memory-leaves", hello(), memory, opens(0, CSV), writes(0, 1, x=named))
     play("memory-unclaimed", hello(), says(0, "ping", SHARE))

@@ -48,6 +48,7 @@ unit_tests = \
 	tests/unit/test_sink \
 	tests/unit/test_spec \
 	tests/unit/test_state \
+	tests/unit/test_stream \
 	tests/unit/test_swap \
 	tests/unit/test_table \
 	tests/unit/test_turns \
@@ -122,6 +123,9 @@ tests_unit_test_spec_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_spec_LDADD = libunit.la
 tests_unit_test_state_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_state_LDADD = libunit.la
+tests_unit_test_stream_SOURCES = tests/unit/test_stream.c $(job_clients) $(job_surgery)
+tests_unit_test_stream_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_stream_LDADD = libunit.la
 tests_unit_test_swap_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_swap_LDADD = libunit.la
 tests_unit_test_table_CPPFLAGS = $(unit_cppflags)

@@ -18,6 +18,15 @@ pack_string(msgpack_packer *packer, const char *text, size_t size)
 }
 
 static void
+pack_name(msgpack_packer *packer, const char *name)
+{
+    if (strncmp(name, "int:", 4) == 0)
+        msgpack_pack_int64(packer, strtoll(name + 4, NULL, 10));
+    else
+        pack_string(packer, name, strlen(name));
+}
+
+static void
 pack_value(msgpack_packer *packer, const json_t *value)
 {
     const char *key;
@@ -28,7 +37,7 @@ pack_value(msgpack_packer *packer, const json_t *value)
     case JSON_OBJECT:
         msgpack_pack_map(packer, json_object_size(value));
         json_object_foreach ((json_t *)value, key, inner) {
-            pack_string(packer, key, strlen(key));
+            pack_name(packer, key);
             pack_value(packer, inner);
         }
         break;

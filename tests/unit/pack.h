@@ -4,7 +4,9 @@
 
 #include "wire/message.h"
 
-/* Pack a value. A string that begins with "bin:" becomes bytes of what follows. */
+/* Pack a value. A string that begins with "bin:" becomes bytes of what follows; a key
+ * that begins with "int:" a number.
+ */
 void pack_json(msgpack_packer *packer, const char *json);
 
 /* A request as it comes out of a frame; owned: message_done(). */

@@ -206,7 +206,7 @@ END_TEST
 static bool
 drop_refusals(struct journal_record *record)
 {
-    return record->kind != JOURNAL_REFUSED;
+    return record->kind != JOURNAL_DROPPED;
 }
 
 START_TEST(a_batch_of_which_nothing_is_known_was_not_written)
