@@ -74,6 +74,7 @@ lighterd_python = client/python/lighterd/__init__.py client/python/lighterd/addr
 	client/python/lighterd/callbacks.py client/python/lighterd/connection.py \
 	client/python/lighterd/errors.py client/python/lighterd/job.py \
 	client/python/lighterd/launch.py client/python/lighterd/local.py \
+	client/python/lighterd/local_job.py \
 	client/python/lighterd/memory.py client/python/lighterd/native.py \
 	client/python/lighterd/outputs.py client/python/lighterd/pinned.py client/python/lighterd/progress.py \
 	client/python/lighterd/registry.py client/python/lighterd/run.py \

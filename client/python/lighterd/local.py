@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-from . import samples, tensor
+from . import samples, tensor, values
 from .writers import Outputs, check_file
 
 logger = logging.getLogger("lighterd")
@@ -45,14 +45,14 @@ class LocalFiles:
 
     def write(self, outputs: Outputs, batch_idx: int, dataloader_idx: int) -> None:
         check_file(self._value_key, self._name_key, outputs)
-        values = samples.split(outputs[self._value_key])
-        if not values:
+        found = samples.split(outputs[self._value_key])
+        if not found:
             return
-        end = self._next + len(values) * self._step
+        end = self._next + len(found) * self._step
         names: Any = range(self._next, end, self._step)
         if self._name_key is not None:
-            names = map(_plain, samples.split(outputs[self._name_key]))
-        for name, value in zip(names, values):
+            names = map(_name, samples.split(outputs[self._name_key]))
+        for name, value in zip(names, found):
             path = self._directory / str(name)
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer_fn(path, _on_cpu(value))
@@ -65,8 +65,9 @@ class LocalFiles:
         """The files are there already."""
 
 
-def _plain(name: Any) -> Any:
-    return name.tolist() if tensor.is_tensor(name) else name
+def _name(sample: Any) -> str:
+    """As the daemon has it."""
+    return values.text(values.packable(sample))
 
 
 def _on_cpu(value: Any) -> Any:

@@ -7,9 +7,10 @@ block. All in the caller's thread.
 from __future__ import annotations
 
 import os
-from contextlib import closing, contextmanager
-from typing import Iterator, Optional
+from contextlib import closing, contextmanager, nullcontext
+from typing import Any, Iterator, Optional
 
+from . import local_job
 from .address import PathLike
 from .job import Job
 from .launch import connect
@@ -41,6 +42,9 @@ def run(
     Instead of writers it takes the name of a `pipeline` of the daemon's configuration,
     `lighterd.json(5)`; relative paths in that, and of writers, start from `directory`.
 
+    Files of a writer whose `writer_fn` is a function, or the name of a registered one,
+    are written by this process, at once; where all are such, no daemon is met.
+
     `rank` and `world_size` are torchrun's where they are not told, `job` is named after
     the first writer's path, `socket` is the daemon's (see `lighterd.address`). With
     `resume` the job goes on where an earlier process was interrupted, if one was: the
@@ -55,10 +59,13 @@ def run(
         rank = int(os.environ.get("RANK", 0))
     if world_size is None:
         world_size = int(os.environ.get("WORLD_SIZE", 1))
-    with closing(connect(socket)) as connection:
-        out = Job(
+    by_daemon, here = local_job.split(writers)
+    is_met = by_daemon or pipeline is not None
+    open_job: Any = Job if is_met else local_job.NoJob
+    with closing(connect(socket)) if is_met else nullcontext() as connection:
+        out = open_job(
             connection,
-            writers,
+            by_daemon or here,
             pipeline=pipeline,
             directory=directory,
             name=job,
@@ -68,6 +75,8 @@ def run(
             resume=resume,
             total=total,
         )
+        if here:
+            out = local_job.WithFiles(out, here, directory, rank, world_size)
         try:
             yield out
             out.end()

@@ -110,22 +110,28 @@ def _checked_keys(keys: Sequence[str]) -> List[str]:
 def file(
     directory: PathLike,
     value_key: str,
-    writer_fn: Encoder,
+    writer_fn: Union[Encoder, Callable[[Any, Any], None]],
     name_key: Optional[str] = None,
 ) -> Writer:
     """A file for each sample, named by `name_key` or else numbered.
 
     `writer_fn` is an encoder's name, as in "image_2d", or a map of its name and options,
-    as in {"name": "image_2d", "suffix": ".png"}.
+    as in {"name": "image_2d", "suffix": ".png"}. A function, or the name of a registered
+    one, is called in this process with a path and a value: see `lighterd.run`.
     """
     directory = target(directory)
-    encoder = writer_fn if isinstance(writer_fn, str) else dict(writer_fn)
+    if not isinstance(writer_fn, (str, Mapping)) and not callable(writer_fn):
+        raise TypeError(
+            "writer_fn must be a string or a callable, or a map of an encoder's name and "
+            f"options, got {named(writer_fn)}"
+        )
+    encoder: Any = dict(writer_fn) if isinstance(writer_fn, Mapping) else writer_fn
     options = {"directory": directory, "value_key": value_key, "writer_fn": encoder}
     keys = [value_key]
     if name_key is not None:
         options["name_key"] = name_key
         keys.append(name_key)
-    name = encoder if isinstance(encoder, str) else encoder.get("name")
+    name = encoder.get("name") if isinstance(encoder, dict) else encoder
     check = partial(check_file, value_key, name_key, encoder=name)
     return Writer("file", directory, keys, options, check)
 
