@@ -179,7 +179,7 @@ def test_a_batch_waits_for_space_and_others_go_on(
         out.flush()
         ballast = fill_with(disk)
         finish = in_background(lambda: [out.write(rows(f"b{i}_")) for i in (1, 2, 3)])
-        daemons.until(lambda: "waits for space job=j" in daemon.log(), "it waits")
+        daemons.until(lambda: "waits job=j" in daemon.log(), "it waits")
 
         write_epoch(daemon, other, job="other")
         check_epoch(other)
@@ -208,7 +208,7 @@ def test_a_full_state_directory_is_waited_for(make_disk, start_daemon, tmp_path)
             out.flush()
 
         finish = in_background(write_more)
-        daemons.until(lambda: "waits for space job=j" in daemon.log(), "it waits")
+        daemons.until(lambda: "waits job=j" in daemon.log(), "it waits")
         time.sleep(1.5)  # the daemon syncs meanwhile, and cannot note it
         assert daemon.job("j")["state"] == "open"
         empty(ballast)
