@@ -35,9 +35,8 @@ struct job_sync {
     struct closed_shard *closed; /* owned */
     size_t n_closed;
     int result;
-    bool is_final; /* ... of a sync: something may be lost */
-    int64_t
-        free_bytes; /* on the journal's disk, where there is no space for the mark */
+    bool is_final;              /* ... of a sync: something may be lost */
+    struct storage_space space; /* where there is none for the mark */
     struct lighter_error error;
 };
 
@@ -114,7 +113,7 @@ run_sync(uv_work_t *work)
         sync->is_final = sync->result == 0;
     }
     if (sync->result == -ENOSPC && !sync->is_final)
-        sync->free_bytes = storage_free(journal->fd);
+        sync->space = storage_space(journal->fd);
     if (sync->result == 0)
         sync->result = journal_sync(journal, &sync->error);
     if (sync->result < 0 && sync->is_final)
@@ -135,7 +134,8 @@ must_wait(struct job_sync *sync)
         job->unmarked_since = 0;
         return false;
     }
-    job->unmarked_space = (struct disk_space){true, sync->free_bytes};
+    job->unmarked_space = sync->space;
+    job->unmarked_error = sync->error;
     if (!job->unmarked_since) {
         job->unmarked_since = now;
         job_watch_wait(job);
@@ -243,7 +243,7 @@ job_sync(struct job *job)
     if (!sync)
         return;
     sync->job = job;
-    sync->free_bytes = -1;
+    sync->space.free_bytes = -1;
     sync->recorded = journal_size(&job->journal);
     STAILQ_INIT(&sync->flushes);
     if (collect(sync) < 0) {

@@ -168,11 +168,12 @@ struct job {
     bool is_published;    /* says its journal */
     struct reply requester; /* who asked for finalize or discard is owed an answer */
     struct job_sync *sync;  /* in progress, or NULL */
-    STAILQ_HEAD(, job_flush) flushes; /* answers owed when all of now is durable */
-    uint64_t synced_at;               /* uv_now(), ms */
-    uint64_t synced_bytes;            /* n_bytes then */
-    uint64_t unmarked_since;          /* there is no space to note it; 0: there is */
-    struct disk_space unmarked_space; /* likewise */
+    STAILQ_HEAD(, job_flush) flushes;    /* answers owed when all of now is durable */
+    uint64_t synced_at;                  /* uv_now(), ms */
+    uint64_t synced_bytes;               /* n_bytes then */
+    uint64_t unmarked_since;             /* there is no space to note it; 0: there is */
+    struct storage_space unmarked_space; /* likewise */
+    struct lighter_error unmarked_error; /* likewise */
     struct job_wait wait;
     uint64_t n_batches, n_samples, n_bytes;
     uint64_t blocked_ms; /* of all its ranks */

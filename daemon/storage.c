@@ -122,12 +122,14 @@ storage_append(int to, int from, uint64_t offset, uint64_t *ret_size,
     return 0;
 }
 
-int64_t
-storage_free(int fd)
+struct storage_space
+storage_space(int fd)
 {
     struct statvfs status;
 
     if (fstatvfs(fd, &status) < 0)
-        return -1;
-    return (int64_t)(status.f_bavail * status.f_frsize);
+        return (struct storage_space){.free_bytes = -1};
+    return (struct storage_space){.free_bytes =
+                                      (int64_t)(status.f_bavail * status.f_frsize),
+                                  .lacks_inodes = status.f_files && !status.f_favail};
 }

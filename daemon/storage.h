@@ -6,6 +6,7 @@
 
 #include <lighter/error.h>
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Write all of a sink at the descriptor's position. The sink is empty afterwards.
@@ -34,9 +35,13 @@ int storage_sync_all(int fd, struct lighter_error *err);
 int storage_append(int to, int from, uint64_t offset, uint64_t *ret_size,
                    struct lighter_error *err);
 
-/* Bytes that this user may still write on the disk of `fd`, where no quota says less.
- * -1: it does not say.
- */
-int64_t storage_free(int fd);
+/* What a user may still write on a disk. */
+struct storage_space {
+    int64_t free_bytes; /* where no quota says less; -1: not known */
+    bool lacks_inodes;  /* ... but no new file */
+};
+
+/* Of the disk of `fd`. */
+struct storage_space storage_space(int fd);
 
 #endif

@@ -16,18 +16,13 @@
 #include "daemon/batch.h"
 #include "daemon/journal.h"
 #include "daemon/output.h"
+#include "daemon/storage.h"
 #include "daemon/table.h"
 #include "daemon/writer.h"
 
 #include <stdatomic.h>
 #include <sys/queue.h>
 #include <uv.h>
-
-/* Of a disk that is full. */
-struct disk_space {
-    bool is_journals;   /* it is that of the journal, not of the outputs */
-    int64_t free_bytes; /* that are left there; -1: not known */
-};
 
 /* Batches of which nothing was written, and why: kept by the stream whose writer
  * refused them.
@@ -136,17 +131,18 @@ struct stream {
     STAILQ_HEAD(, batch_share) tasks;  /* waiting; the first is in hand while busy */
     uint64_t n_waiting, bytes_waiting; /* in `tasks` */
     bool opened, busy, closing;
-    bool ending;               /* ... because no more batches come */
-    bool no_space;             /* for the batch in hand, says its last worker */
-    bool full;                 /* ... and so it waits for space */
-    struct disk_space space;   /* likewise: on this disk */
-    bool last_try;             /* it does not wait any more */
-    uint64_t full_since;       /* likewise; 0: it has not waited */
-    struct stream_part *parts; /* max_parts of them; [0] does all that is not split */
-    unsigned n_parts;          /* of the batch in hand */
-    atomic_uint n_running;     /* of them, as workers count */
-    unsigned n_back;           /* of them, as the loop counts */
-    char *last_names;          /* of the files of the last batch, each with its NUL */
+    bool ending;                /* ... because no more batches come */
+    bool no_space;              /* for the batch in hand, says its last worker */
+    bool full;                  /* ... and so it waits for space */
+    bool journal_full;          /* likewise: the journal's disk, not the outputs' */
+    struct storage_space space; /* likewise: what is left there */
+    bool last_try;              /* it does not wait any more */
+    uint64_t full_since;        /* likewise; 0: it has not waited */
+    struct stream_part *parts;  /* max_parts of them; [0] does all that is not split */
+    unsigned n_parts;           /* of the batch in hand */
+    atomic_uint n_running;      /* of them, as workers count */
+    unsigned n_back;            /* of them, as the loop counts */
+    char *last_names;           /* of the files of the last batch, each with its NUL */
     size_t last_used, last_room;
 };
 

@@ -156,16 +156,20 @@ static void
 describe_space(const struct job *job, struct wait_report *report)
 {
     const struct stream *stream = full_stream(job);
-    const struct disk_space *space = stream ? &stream->space : &job->unmarked_space;
+    const struct storage_space *space = stream ? &stream->space : &job->unmarked_space;
+    const struct lighter_error *error =
+        stream ? &stream->parts[0].error : &job->unmarked_error;
 
-    report->path =
-        space->is_journals ? job->jobs->state->path : stream->setup.writer->target;
+    report->path = !stream || stream->journal_full ? job->jobs->state->path
+                                                   : stream->setup.writer->target;
     report->free_bytes = space->free_bytes;
-    say(report, "job '%s' waits for space on the disk of %.512s (%.0f s)", job->name,
-        report->path, report->seconds);
-    if (space->free_bytes >= 0)
-        say(report, ", where %" PRId64 " bytes are free", space->free_bytes);
-    say(report, ": make room there; after %" PRId64 " s its batches fail (full_wait)",
+    say(report, "job '%s' waits for space (%.0f s): %.400s", job->name, report->seconds,
+        error->message);
+    if (space->lacks_inodes)
+        say(report, "; no inode is free there");
+    else if (space->free_bytes >= 0)
+        say(report, "; %" PRId64 " bytes are free there", space->free_bytes);
+    say(report, ": make room; after %" PRId64 " s its batches fail (full_wait)",
         job->jobs->settings->full_wait_s);
 }
 

@@ -232,8 +232,10 @@ look_at_space(struct stream *stream, bool is_journals, int r)
              : stream->setup.table ? stream->setup.table->directory_fd
                                    : stream->setup.files->directory_fd;
 
-    stream->space = (struct disk_space){
-        .is_journals = is_journals, .free_bytes = r == -ENOSPC ? storage_free(fd) : -1};
+    stream->journal_full = is_journals;
+    stream->space = storage_space(fd);
+    if (r != -ENOSPC)
+        stream->space.free_bytes = -1;
 }
 
 /* All of the batch is written: the record makes it so. On failure nothing is. */

@@ -6,6 +6,7 @@ import daemons
 import lighterctl
 import pytest
 import rawclient
+from test_full_disk import disk, fill, rows  # noqa: F401
 
 NOTICES = {"notices": True}
 
@@ -159,6 +160,30 @@ def test_a_client_that_asked_for_it_is_told_and_so_is_everybody_else(
         late.call("end", job=1)
         assert one.answer(end)["published"]
         assert not silent.notices and not late.notices
+
+
+def test_a_full_disk_is_told_at_once_with_its_path(start_daemon, disk):  # noqa: F811
+    daemon = start_daemon()
+    with daemon.raw(NOTICES) as client:
+        client.open_csv(disk / "t.csv")
+        filler = fill(disk)
+        began = time.monotonic()
+        id = client.post("write", job=1, seq=1, outputs={"x": rows("b")})
+        notice = client.notice()
+        assert time.monotonic() - began < 5
+        assert (notice["job"], notice["reason"], notice["ranks"]) == (1, "space", [])
+        assert notice["path"] == str(disk / "t.csv")
+        assert 0 <= notice["free_bytes"] <= 64 * 1024
+        assert "No space left on device" in notice["message"]
+        assert "make room; after 300 s its batches fail" in notice["message"]
+        assert notice["message"] in daemon.log()
+        assert "disk full" in lighterctl.on(daemon, "top", "--once")
+        assert "waits for space" in lighterctl.on(daemon, "show", "p")
+
+        filler.unlink()
+        client.answer(id)
+        assert client.notice()["reason"] is None
+        client.call("end", job=1)
 
 
 def test_the_last_word_is_that_it_goes_on(start_daemon, tmp_path):
