@@ -343,7 +343,7 @@ jobs_unpark(struct job *job, const struct seat *seat)
 static bool
 is_awaited(const struct jobs *jobs, const struct job *past, const struct job_spec *spec)
 {
-    if (!past->was_live)
+    if (!past->was_live || past->damaged_at)
         return false;
     if (spec->again)
         return true;
@@ -378,6 +378,10 @@ check_past(const struct job *past, const struct job_spec *spec,
 {
     bool was_sent_before = spec->again && !spec->resume && past->is_inherited;
 
+    if (past->is_unreadable)
+        return error_copy(err, &past->error);
+    if (past->damaged_at && (spec->resume || spec->again))
+        return error_copy(err, &past->error);
     if (spec->follows == past->id || (was_sent_before && !past->was_live))
         return refuse_to_follow(past, err);
     if (spec->id && !is_same_attempt(past, spec))

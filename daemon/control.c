@@ -168,31 +168,32 @@ handle_sync(struct daemon *daemon, const struct message *message, struct reply *
 
 /* ---- finalize, discard ---- */
 
-typedef int act_on(struct jobs *jobs, const char *name, const char *stage,
-                   struct reply *reply, struct lighter_error *err);
-
-static int
-handle_unfinished(struct daemon *daemon, const struct message *message, act_on *act,
-                  struct reply *reply, struct lighter_error *err)
-{
-    struct wanted wanted;
-    int r = read_wanted(message, &wanted, err);
-
-    return r < 0 ? r : act(&daemon->jobs, wanted.name, wanted.stage, reply, err);
-}
-
 static int
 handle_finalize(struct daemon *daemon, const struct message *message,
                 struct reply *reply, struct lighter_error *err)
 {
-    return handle_unfinished(daemon, message, jobs_finalize, reply, err);
+    struct consent consent = {false, false};
+    struct wanted wanted;
+    int r = read_wanted(message, &wanted, err);
+
+    if (r >= 0)
+        r = params_bool(message->params, "partial", &consent.partial, err);
+    if (r >= 0)
+        r = params_bool(message->params, "damaged", &consent.damaged, err);
+    if (r < 0)
+        return r;
+    return jobs_finalize(&daemon->jobs, wanted.name, wanted.stage, consent, reply, err);
 }
 
 static int
 handle_discard(struct daemon *daemon, const struct message *message,
                struct reply *reply, struct lighter_error *err)
 {
-    return handle_unfinished(daemon, message, jobs_discard, reply, err);
+    struct wanted wanted;
+    int r = read_wanted(message, &wanted, err);
+
+    return r < 0 ? r
+                 : jobs_discard(&daemon->jobs, wanted.name, wanted.stage, reply, err);
 }
 
 /* ---- plugins ---- */

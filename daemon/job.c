@@ -77,9 +77,54 @@ rank_free(struct rank *rank)
     free(rank);
 }
 
+static bool
+has_ended(const struct job *job, uint32_t number)
+{
+    const struct rank *rank = job_rank(job, number);
+
+    return rank && rank->state == RANK_ENDED;
+}
+
+#define MISSING_RANGES_MAX 16
+
+char *
+job_tell_missing(const struct job *job)
+{
+    const char *separator = "";
+    uint32_t n_ranges = 0;
+    size_t size;
+    char *text = NULL;
+    FILE *stream = open_memstream(&text, &size);
+
+    if (!stream)
+        return NULL;
+    for (uint32_t first = 0, last; first < job->world_size; first = last + 1) {
+        last = first;
+        if (has_ended(job, first))
+            continue;
+        while (last + 1 < job->world_size && !has_ended(job, last + 1))
+            last++;
+        if (++n_ranges > MISSING_RANGES_MAX) {
+            fprintf(stream, ", ...");
+            break;
+        }
+        fprintf(stream, last == first ? "%s%u" : "%s%u-%u", separator, first, last);
+        separator = ", ";
+    }
+    if (fclose(stream) != 0 || n_ranges == 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
 void
 job_release(struct job *job)
 {
+    if (job->ranks) {
+        free(job->missing);
+        job->missing = job_tell_missing(job);
+    }
     for (uint32_t i = 0; i < job->n_ranks; i++)
         rank_free(job->ranks[i]);
     free(job->ranks);
@@ -105,6 +150,7 @@ job_free(struct job *job)
     free(job->outputs);
     free(job->warning);
     free(job->fingerprint);
+    free(job->missing);
     if (job->replaced)
         job_free(job->replaced);
     free(job->request.data);

@@ -155,17 +155,22 @@ struct job {
     struct journal journal;    /* open while the job is live */
     struct frame request; /* the `open` that made it, until the journal has it; owned */
     bool has_journal;     /* a file of the state directory is about it */
-    bool is_revived;      /* it goes on from its journal */
-    bool was_live;        /* when its daemon ended: its ranks may be about to come */
-    bool is_inherited;    /* it was once live when its daemon ended */
-    bool is_awaited;      /* ... and nobody has come back to it yet */
-    bool is_taken_over;   /* the heir gets it, when it is prepared */
-    bool finalizing;      /* publish what is there; nobody comes again */
-    bool is_unsure;       /* a sync failed: what was not durable before may be lost */
-    bool discarding;      /* remove what is there */
-    bool tries_again;     /* new processes resume it: from its first refused batch on */
-    bool is_complete;     /* its outputs are whole and are to be shown */
-    bool is_published;    /* says its journal */
+    uint64_t damaged_at; /* where its journal is no record, before others; 0: nowhere */
+    bool is_unreadable;  /* its journal is: it can only be discarded */
+    bool is_consented;   /* finalize: though the journal is damaged */
+    char *missing;       /* of one that is over: ranks that had not ended, for people;
+                            owned; NULL: none */
+    bool is_revived;     /* it goes on from its journal */
+    bool was_live;       /* when its daemon ended: its ranks may be about to come */
+    bool is_inherited;   /* it was once live when its daemon ended */
+    bool is_awaited;     /* ... and nobody has come back to it yet */
+    bool is_taken_over;  /* the heir gets it, when it is prepared */
+    bool finalizing;     /* publish what is there; nobody comes again */
+    bool is_unsure;      /* a sync failed: what was not durable before may be lost */
+    bool discarding;     /* remove what is there */
+    bool tries_again;    /* new processes resume it: from its first refused batch on */
+    bool is_complete;    /* its outputs are whole and are to be shown */
+    bool is_published;   /* says its journal */
     struct reply requester; /* who asked for finalize or discard is owed an answer */
     struct job_sync *sync;  /* in progress, or NULL */
     STAILQ_HEAD(, job_flush) flushes;    /* answers owed when all of now is durable */
@@ -241,11 +246,18 @@ int seat_write(struct seat *seat, struct message *message, struct memory *memory
  */
 int seat_flush(struct seat *seat, struct reply *reply, struct lighter_error *err);
 
-/* The rank has no more batches. Takes the reply, on success. The seat is detached when
- * the answer is given. Return: 0; -EBUSY.
+/* The rank has no more batches; its last one was `last`, a seq, or it does not say: -1.
+ * Takes the reply, on success. The seat is detached when the answer is given.
+ * Return: 0; -EBUSY.
  */
-int seat_end(struct seat *seat, bool wait, struct reply *reply,
+int seat_end(struct seat *seat, bool wait, int64_t last, struct reply *reply,
              struct lighter_error *err);
+
+/* What of the rank is committed, from `seq` on: read from the journal, on a worker.
+ * Takes the reply, on success. Return: 0; -EBUSY; -ENOMEM, -EMFILE.
+ */
+int seat_past(struct seat *seat, uint64_t seq, struct reply *reply,
+              struct lighter_error *err);
 
 /* What a request of the rank says beside: how long its process has waited for us.
  * Return: 0; -EINVAL.
@@ -261,13 +273,20 @@ int seat_abort(struct seat *seat, const char *reason, struct reply *reply,
 int seat_step(struct seat *seat, const struct lighter_step *step, struct reply *reply,
               struct lighter_error *err);
 
+/* What people accept, who publish an unfinished job. */
+struct consent {
+    bool partial; /* ranks are missing, or have not ended */
+    bool damaged; /* the journal ends before its time */
+};
+
 /* Publish what is committed of an unfinished job, or remove it. `stage` may be NULL
  * where the name is enough. Takes the reply, on success: the answer comes when it is
- * done. Return: 0; -EBUSY: there is no such job, or ranks are connected to it; else
- * what job_revive() gives.
+ * done. Return: 0; -EBUSY: there is no such job, ranks are connected to it, or it
+ * needs more consent; else what job_revive() gives.
  */
 int jobs_finalize(struct jobs *jobs, const char *name, const char *stage,
-                  struct reply *reply, struct lighter_error *err);
+                  struct consent consent, struct reply *reply,
+                  struct lighter_error *err);
 int jobs_discard(struct jobs *jobs, const char *name, const char *stage,
                  struct reply *reply, struct lighter_error *err);
 

@@ -214,7 +214,7 @@ replace(struct jobs *jobs, struct job *job)
         job->published_before = past->state == JOB_PUBLISHED ? past->id : 0;
         return;
     }
-    if (past->n_batches && asprintf(&job->warning, "%s. What it left is replaced.",
+    if ((past->n_batches || past->damaged_at) && asprintf(&job->warning, "%s. What it left is replaced.",
                                     past->error.message) < 0)
         job->warning = NULL;
     jobs_take_past(past);

@@ -52,6 +52,9 @@ int job_add_rank(struct job *job, uint32_t number, struct rank **ret_rank,
 struct job *job_new(struct jobs *jobs, struct job_spec *spec,
                     struct lighter_error *err);
 
+/* Ranks that have not ended, for people: "1, 3-5"; owned. NULL: all have. */
+char *job_tell_missing(const struct job *job);
+
 /* What only a live job needs. Its ranks, anew: Return: 0; -ENOMEM. */
 void job_release(struct job *job);
 int job_make_ranks(struct job *job, struct lighter_error *err);
@@ -156,6 +159,10 @@ void job_answer_published(struct job *job);
 /* *ret_rank: the open rank that sits there. Return: 0; -EBUSY. */
 int seat_rank(const struct seat *seat, struct rank **ret_rank,
               struct lighter_error *err);
+
+/* The same, or one that has ended and is attached. */
+int seat_any_rank(const struct seat *seat, struct rank **ret_rank,
+                  struct lighter_error *err);
 
 /* ---- watch.c ---- */
 

@@ -63,6 +63,7 @@ void
 job_over(struct job *job, enum job_state state)
 {
     job->state = state;
+    job->is_consented = false;
     job->is_revived = job->finalizing = job->tries_again = job->is_taken_over = false;
     tell_outcome(job);
     job_release(job);

@@ -28,6 +28,11 @@ struct on_disk {
 
 _Static_assert(sizeof(struct on_disk) == 64, "a record has 64 bytes");
 
+/* Of a record that is looked for behind damage: so many bytes at most, or that would
+ * take for ever. All but the first have less.
+ */
+#define TEXT_SOUGHT_MAX (1 << 20)
+
 #define PADDING(size) (-(size)&7u)
 
 static const char zeros[8];
@@ -89,6 +94,24 @@ journal_done(struct journal *journal)
 {
     journal_close(journal);
     pthread_mutex_destroy(&journal->lock);
+}
+
+bool
+journal_is_written(enum journal_kind kind)
+{
+    return kind == JOURNAL_WRITTEN || kind == JOURNAL_ROWS || kind == JOURNAL_FILES;
+}
+
+int64_t
+journal_boot(void)
+{
+    char text[64];
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text);
+
+    if (fd >= 0)
+        close(fd);
+    return size <= 0 ? 0 : (int64_t)XXH3_64bits(text, (size_t)size);
 }
 
 /* ---- writing ---- */
@@ -291,9 +314,19 @@ record_at(const uint8_t *bytes, uint64_t size, uint64_t place, uint64_t *ret_end
     return head;
 }
 
+/* Not worth a checksum, where the numbers cannot be those of a record. */
+static bool
+may_begin_at(const uint8_t *bytes, uint64_t size, uint64_t place)
+{
+    const struct on_disk *head = (const void *)(bytes + place);
+
+    return size - place >= sizeof *head && head->kind > 0 &&
+           head->kind < JOURNAL_KINDS && head->text_size < TEXT_SOUGHT_MAX;
+}
+
 static int
-visit_all(struct journal *journal, const uint8_t *bytes, uint64_t size,
-          journal_visit *visit, void *data, struct lighter_error *err)
+visit_all(const uint8_t *bytes, uint64_t size, journal_visit *visit, void *data,
+          uint64_t *ret_end, struct lighter_error *err)
 {
     const struct on_disk *head;
     uint64_t place = 0, end;
@@ -314,7 +347,84 @@ visit_all(struct journal *journal, const uint8_t *bytes, uint64_t size,
         r = visit(data, &record, end, err);
         place = end;
     }
-    journal->size = place;
+    *ret_end = place;
+    return r;
+}
+
+/* *ret_bytes: to be unmapped, NULL where there are none. */
+static int
+map(int fd, uint64_t limit, const uint8_t **ret_bytes, uint64_t *ret_size,
+    struct lighter_error *err)
+{
+    struct stat status;
+    void *bytes;
+
+    *ret_bytes = NULL;
+    *ret_size = 0;
+    if (fstat(fd, &status) < 0)
+        return lighter_fail_os(err, errno, "read the journal");
+    if (status.st_size == 0 || limit == 0)
+        return 0;
+    *ret_size = (uint64_t)status.st_size < limit ? (uint64_t)status.st_size : limit;
+    bytes = mmap(NULL, *ret_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (bytes == MAP_FAILED)
+        return lighter_fail_os(err, errno, "read the journal");
+    *ret_bytes = bytes;
+    return 0;
+}
+
+static void
+unmap(const uint8_t *bytes, uint64_t size)
+{
+    if (bytes)
+        munmap((void *)bytes, size);
+}
+
+/* Is a record behind `place`, where there is none that is whole? *ret_durable: the most
+ * that one of them says is on the disk.
+ */
+static bool
+look_behind(const uint8_t *bytes, uint64_t size, uint64_t place, uint64_t *ret_durable)
+{
+    const struct on_disk *head;
+    uint64_t end, step;
+    bool found = false;
+
+    *ret_durable = 0;
+    for (place += 8; place < size; place += step) {
+        step = 8;
+        if (!may_begin_at(bytes, size, place) ||
+            !(head = record_at(bytes, size, place, &end)))
+            continue;
+        found = true;
+        step = end - place;
+        if (head->kind == JOURNAL_DURABLE && head->size > *ret_durable)
+            *ret_durable = head->size;
+        if (head->kind == JOURNAL_COMPLETE)
+            *ret_durable = place;
+    }
+    return found;
+}
+
+int
+journal_cut(struct journal *journal, struct lighter_error *err)
+{
+    int r = own_cut(journal->fd, &journal->id, journal->size, err);
+
+    return r < 0 ? error_wrap(err, r, "cut what is torn off the journal") : r;
+}
+
+int
+journal_look(int fd, uint64_t size, journal_visit *visit, void *data,
+             struct lighter_error *err)
+{
+    const uint8_t *bytes;
+    uint64_t end;
+    int r = map(fd, size, &bytes, &size, err);
+
+    if (r == 0)
+        r = visit_all(bytes, size, visit, data, &end, err);
+    unmap(bytes, size);
     return r;
 }
 
@@ -322,26 +432,18 @@ int
 journal_read(struct journal *journal, uint64_t limit, journal_visit *visit, void *data,
              struct lighter_error *err)
 {
-    struct stat status;
-    uint64_t size;
-    void *bytes;
-    int r;
+    const uint8_t *bytes;
+    uint64_t size, end = 0;
+    int r = map(journal->fd, limit, &bytes, &size, err);
 
-    if (fstat(journal->fd, &status) < 0)
-        return lighter_fail_os(err, errno, "read the journal");
-    size = (uint64_t)status.st_size < limit ? (uint64_t)status.st_size : limit;
     journal->size = 0;
-    if (size == 0)
-        return 0;
-    bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, journal->fd, 0);
-    if (bytes == MAP_FAILED)
-        return lighter_fail_os(err, errno, "read the journal");
-    r = visit_all(journal, bytes, size, visit, data, err);
-    munmap(bytes, size);
-    if (r == 0 && limit == UINT64_MAX && journal->size < size) {
-        r = own_cut(journal->fd, &journal->id, journal->size, err);
-        if (r < 0)
-            error_wrap(err, r, "cut what is torn off the journal");
-    }
+    if (r == 0)
+        r = visit_all(bytes, size, visit, data, &end, err);
+    journal->size = end;
+    if (r == 0 && limit == UINT64_MAX && end < size)
+        r = look_behind(bytes, size, end, &journal->durable_behind)
+                ? JOURNAL_DAMAGED
+                : journal_cut(journal, err);
+    unmap(bytes, size);
     return r;
 }

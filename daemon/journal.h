@@ -40,6 +40,10 @@ enum journal_kind {
                               job's */
     JOURNAL_RESTED = 11,   /* its ranks have gone; nobody is about to come back */
     JOURNAL_CRASHED = 10,  /* rank, writer, seq: the daemon died of this batch */
+    JOURNAL_ROWS = 13,     /* rank, writer: as WRITTEN, of a table. text: a checksum of
+                              the batch's bytes (XXH3-64), 8 bytes */
+    JOURNAL_FILES = 14,    /* rank, writer: as WRITTEN, of files. text: of each the size
+                              and the inode, 8 bytes each, and its name with its NUL */
     JOURNAL_DROPPED = 15,  /* rank, seq, batch_idx, dataloader_idx: no writer has any of
                               it, whatever was recorded before. writer: the one that
                               refuses it; n_samples: of this one, that have numbers all
@@ -48,6 +52,14 @@ enum journal_kind {
     JOURNAL_ATTEMPT = 16,  /* text: the start of the program that has the job from here
                               on; empty: it does not say which it is */
 };
+
+#define JOURNAL_KINDS 64 /* all are below, also those of later versions */
+
+/* Does it speak of a batch that was written, with its numbers as of a WRITTEN? */
+bool journal_is_written(enum journal_kind kind);
+
+/* The boot that the machine is in, as a PLACE has it; 0: it is not known. */
+int64_t journal_boot(void);
 
 struct journal_record {
     enum journal_kind kind;
@@ -60,10 +72,12 @@ struct journal_record {
 };
 
 struct journal {
-    int fd;                /* -1: there is none */
-    struct own_id id;      /* the file that is open */
-    _Atomic uint64_t size; /* bytes of whole records */
-    bool broken;           /* its end is not known any more: nothing is appended */
+    int fd;                  /* -1: there is none */
+    struct own_id id;        /* the file that is open */
+    _Atomic uint64_t size;   /* bytes of whole records */
+    uint64_t durable_behind; /* JOURNAL_DAMAGED: as of a JOURNAL_DURABLE, the most that
+                                is said behind the damage */
+    bool broken;             /* its end is not known any more: nothing is appended */
     pthread_mutex_t lock;
 };
 
@@ -92,10 +106,21 @@ typedef int journal_visit(void *data, const struct journal_record *record, uint6
 
 /* Read the records below `limit` (UINT64_MAX: all, and what is torn behind the last
  * whole one is cut off).
- * Return: 0; what `visit` gave; -errno.
+ * Return: 0; JOURNAL_DAMAGED: what ends at journal_size() is followed by something that
+ *         is no record, and that by sound ones, so that it is not a torn end; nothing
+ * is cut off then; what `visit` gave; -errno.
  */
 int journal_read(struct journal *journal, uint64_t limit, journal_visit *visit,
                  void *data, struct lighter_error *err);
+
+#define JOURNAL_DAMAGED 1
+
+/* Cut off what is behind journal_size(). Return: 0; -errno. */
+int journal_cut(struct journal *journal, struct lighter_error *err);
+
+/* The same of the file `fd`, of which `size` bytes are looked at: it stays as it is. */
+int journal_look(int fd, uint64_t size, journal_visit *visit, void *data,
+                 struct lighter_error *err);
 
 /* Any number of workers at once. On failure the journal is as it was, or broken.
  * Return: 0; -errno.

@@ -8,11 +8,11 @@
 #include "util/log.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 static int
 state_fd(const struct job *job)
@@ -81,19 +81,6 @@ recovery_begin(struct job *job, struct lighter_error *err)
 
 /* ---- the disks ---- */
 
-/* A number for the boot that the machine is in; 0: it is not known. */
-static int64_t
-boot_id(void)
-{
-    char text[64];
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text);
-
-    if (fd >= 0)
-        close(fd);
-    return size <= 0 ? 0 : (int64_t)XXH3_64bits(text, (size_t)size);
-}
-
 #ifndef STATX_MNT_ID_UNIQUE
 #define STATX_MNT_ID_UNIQUE 0x4000U /* Linux 6.8: never given again, unlike MNT_ID */
 #endif
@@ -110,7 +97,7 @@ find_place(const struct job_output *output, struct journal_record *place,
     if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID | STATX_MNT_ID_UNIQUE, &status) < 0)
         return lighter_fail_os(err, errno, "look at '%s'", output->writer.target);
     place->kind = JOURNAL_PLACE;
-    place->batch_idx = boot_id();
+    place->batch_idx = journal_boot();
     place->seq = status.stx_mnt_id;
     place->size = (uint64_t)status.stx_dev_major << 32 | status.stx_dev_minor;
     return 0;
@@ -306,6 +293,29 @@ prune_all(struct job *job, struct lighter_error *err)
 }
 
 int
+recovery_tell_damage(const struct job *job, struct lighter_error *err)
+{
+    char name[NAME_MAX + 1];
+
+    state_journal_name(name, job->name, job->stage);
+    return lighter_fail(err, LIGHTER_E_STATE,
+                        "job '%s' is not published: its journal '%s/%s' is damaged at "
+                        "byte %" PRIu64 ", and what is recorded behind that is lost; "
+                        "lighterctl finalize --damaged publishes what is recorded "
+                        "before it, lighterctl discard removes it",
+                        job->name, job->jobs->state->path, name, job->damaged_at);
+}
+
+/* Who finalizes it wants what is before the damage. */
+static int
+pass_damage(struct job *job, struct lighter_error *err)
+{
+    if (!job->is_consented)
+        return recovery_tell_damage(job, err);
+    return journal_cut(&job->journal, err);
+}
+
+int
 recovery_resume(struct job *job, struct lighter_error *err)
 {
     struct replay replay;
@@ -315,6 +325,8 @@ recovery_resume(struct job *job, struct lighter_error *err)
 
     if (r == 0)
         r = replay_open(&replay, job, err);
+    if (r == 0 && job->damaged_at)
+        r = pass_damage(job, err);
     if (r < 0)
         return r;
     was_whole = job_is_whole(job);

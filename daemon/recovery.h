@@ -29,6 +29,9 @@ int recovery_note_places(struct job *job, struct lighter_error *err);
  */
 int recovery_resume(struct job *job, struct lighter_error *err);
 
+/* Say that its journal is damaged, where, and what can be done. Return: -EBUSY. */
+int recovery_tell_damage(const struct job *job, struct lighter_error *err);
+
 /* Open the shards of those ranks that will not come again, or of all.
  * Return: 0; -errno.
  */

@@ -1,11 +1,13 @@
 /* replay.c - see replay.h. */
 #include "daemon/replay.h"
 
+#include "config.h"
 #include "daemon/job_internal.h"
 #include "util/error.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 /* ---- the first record ---- */
@@ -43,21 +45,36 @@ parse_request(const struct journal_record *first, struct message *ret_message,
     return r;
 }
 
+static bool
+is_blank(int fd)
+{
+    static const uint8_t nothing[64];
+    uint8_t head[sizeof nothing];
+    ssize_t size = pread(fd, head, sizeof head, 0);
+
+    return size >= 0 && memcmp(head, nothing, (size_t)size) == 0;
+}
+
 int
 replay_peek(const struct state *state, const char *name, struct message *ret_message,
             uint64_t *ret_id, struct lighter_error *err)
 {
     struct journal_record first = {0};
     struct journal journal;
+    bool blank = false;
     int r;
 
     journal_init(&journal);
     r = journal_open(&journal, state->fd, name, err);
-    if (r == 0)
+    if (r == 0) {
+        blank = is_blank(journal.fd);
         r = journal_read(&journal, UINT64_MAX - 1, visit_first, &first, err);
+    }
     journal_done(&journal);
+    if (r == 0 && blank)
+        return REPLAY_BLANK;
     if (r == 0 && !first.kind)
-        r = lighter_fail(err, LIGHTER_E_PROTOCOL, "it is empty");
+        r = lighter_fail(err, LIGHTER_E_PROTOCOL, "it does not begin with a record");
     if (r < 0) {
         free((void *)first.text);
         return r;
@@ -407,8 +424,13 @@ visit_job(struct replay *replay, const struct journal_record *record, uint64_t e
     case JOURNAL_ENDED:
     case JOURNAL_CRASHED:
         return visit_stream(replay, record, err);
+    case JOURNAL_ROWS:
+    case JOURNAL_FILES:
+        break;
     }
-    return lighter_fail(err, LIGHTER_E_PROTOCOL, "a record of the unknown kind %d",
+    return lighter_fail(err, LIGHTER_E_PROTOCOL,
+                        "a record of the unknown kind %d, of a later version of "
+                        "lighterd than this, which is " PACKAGE_VERSION,
                         (int)record->kind);
 }
 
@@ -432,6 +454,7 @@ forget(struct job *job)
         job->outputs[i].n_names = 0;
     job->n_batches = job->n_samples = job->n_bytes = 0;
     job->is_complete = job->is_published = job->was_live = false;
+    job->damaged_at = 0;
 }
 
 /* How far a rank has come, and whether it comes again. */
@@ -498,6 +521,35 @@ replay_has_dropped(const struct replay *replay, const struct journal_record *rec
            stream_past_refusal(&rank->past[record->writer], record->seq);
 }
 
+/* Was the machine on all the time? Else the end of the journal may be there, and what
+ * is before it not: it was written to the disk in another order.
+ */
+static bool
+is_same_boot(const struct replay *replay)
+{
+    int64_t boot = journal_boot();
+
+    for (uint32_t i = 0; i < replay->job->n_outputs; i++)
+        if (replay->places[i].kind && replay->places[i].batch_idx != boot)
+            return false;
+    return boot != 0;
+}
+
+/* What is no record in between is damage, or a loss of power that took what was not
+ * durable.
+ */
+static int
+settle_damage(struct replay *replay, struct lighter_error *err)
+{
+    struct job *job = replay->job;
+    uint64_t durable = job->journal.durable_behind;
+
+    if (!is_same_boot(replay) && durable <= replay->end)
+        return journal_cut(&job->journal, err);
+    job->damaged_at = replay->end;
+    return 0;
+}
+
 int
 replay_below(struct replay *replay, uint64_t limit, struct lighter_error *err)
 {
@@ -508,6 +560,8 @@ replay_below(struct replay *replay, uint64_t limit, struct lighter_error *err)
     forget(job);
     *replay = (struct replay){.job = job, .refused = UINT64_MAX};
     r = journal_read(&job->journal, limit, visit, replay, err);
+    if (r == JOURNAL_DAMAGED)
+        r = settle_damage(replay, err);
     if (r == 0 && limit != UINT64_MAX)
         r = journal_read(&job->journal, UINT64_MAX - 1, visit_behind, &behind, err);
     settled = settle(job, err);

@@ -20,15 +20,21 @@ struct replay {
         refused; /* where the first batch of which nothing was written is missing */
 };
 
+/* Nothing was ever written to it: a loss of power took what a job had been, whose end
+ * was not made durable.
+ */
+#define REPLAY_BLANK 1
+
 /* Read the first record of the journal `name`. *ret_message is its request, parsed, and
- * owned. Return: 0; -EPROTO where there is none; -errno.
+ * owned. Return: 0; REPLAY_BLANK; -EPROTO where there is none; -errno.
  */
 int replay_peek(const struct state *state, const char *name,
                 struct message *ret_message, uint64_t *ret_id,
                 struct lighter_error *err);
 
 /* Fill job->ranks[].past, the job's counts, is_complete and is_published from its
- * journal, which is closed again. Return: 0; -errno.
+ * journal, which is closed again; where that is damaged, job->damaged_at, and the rest
+ * goes as far as that. Return: 0; -errno.
  */
 int replay_read(struct job *job, struct lighter_error *err);
 

@@ -188,7 +188,7 @@ pack_wait(struct message_out *out, const struct job *job)
         msgpack_pack_uint32(&out->packer, ranks[i]);
 }
 
-#define JOB_KEYS 27
+#define JOB_KEYS 28
 
 /* JOB_KEYS keys. Ranks are looked at only while the job is open: else they are a
  * worker's, or not there.
@@ -212,6 +212,8 @@ pack_job_fields(struct message_out *out, const struct daemon *daemon,
     pack_total(out, job);
     pack_key_double(&out->packer, "blocked", (double)job->blocked_ms / 1e3);
     pack_key_bool(&out->packer, "unfinished", is_over(job) && job_is_unfinished(job));
+    pack_key_bool(&out->packer, "damaged",
+                  is_over(job) && (job->damaged_at || job->is_unreadable));
     pack_key_double(&out->packer, "age", seconds_since(daemon, job->opened_at));
     pack_error(out, &job->error);
     pack_wait(out, job);

@@ -105,9 +105,9 @@ seat_write(struct seat *seat, struct message *message, struct memory *memory,
 
 /* ---- the end, for this rank ---- */
 
-/* The rank that sits there: an open one, or one that has ended and is attached. */
-static int
-find_rank(const struct seat *seat, struct rank **ret_rank, struct lighter_error *err)
+int
+seat_any_rank(const struct seat *seat, struct rank **ret_rank,
+              struct lighter_error *err)
 {
     struct rank *rank = rank_at(seat);
 
@@ -121,7 +121,7 @@ int
 seat_flush(struct seat *seat, struct reply *reply, struct lighter_error *err)
 {
     struct rank *rank;
-    int r = find_rank(seat, &rank, err);
+    int r = seat_any_rank(seat, &rank, err);
 
     return r < 0 ? r : job_flush(rank->job, reply, err);
 }
@@ -142,12 +142,33 @@ end_again(struct rank *rank)
     job_settle(rank->job);
 }
 
+/* Who resumes a rank, and ends before it has passed over all that is there, brings
+ * other batches than its predecessor did.
+ */
+static int
+check_last(const struct rank *rank, uint64_t last, struct lighter_error *err)
+{
+    uint64_t seq = rank->attached ? rank_committed(rank) : rank->seq;
+
+    if (last == seq)
+        return 0;
+    return lighter_fail(err, LIGHTER_E_STATE,
+                        "rank %u of job '%s' ends after %" PRIu64
+                        " batches, and %" PRIu64
+                        " are there: it was resumed with other batches than it was "
+                        "begun with. Give the same, or begin anew",
+                        rank->number, rank->job->name, last, seq);
+}
+
 int
-seat_end(struct seat *seat, bool wait, struct reply *reply, struct lighter_error *err)
+seat_end(struct seat *seat, bool wait, int64_t last, struct reply *reply,
+         struct lighter_error *err)
 {
     struct rank *rank;
-    int r = find_rank(seat, &rank, err);
+    int r = seat_any_rank(seat, &rank, err);
 
+    if (r == 0 && last >= 0)
+        r = check_last(rank, (uint64_t)last, err);
     if (r < 0)
         return r;
     rank->wait = wait;
@@ -172,7 +193,7 @@ seat_abort(struct seat *seat, const char *reason, struct reply *reply,
            struct lighter_error *err)
 {
     struct rank *rank;
-    int r = find_rank(seat, &rank, err);
+    int r = seat_any_rank(seat, &rank, err);
 
     if (r < 0)
         return r;

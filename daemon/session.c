@@ -52,8 +52,8 @@ session_done(struct session *session)
 /* ---- hello ---- */
 
 /* What this daemon knows beside what 0.1.0 did (doc/protocol.md, hello). */
-static const char *const features[] = {"attempt", "fingerprint", "notices", "only",
-                                       "rank_wait"};
+static const char *const features[] = {"attempt", "fingerprint", "notices",  "only",
+                                       "partial", "past",        "rank_wait"};
 
 static void
 pack_features(struct message_out *out)
@@ -345,14 +345,30 @@ handle_end(struct session *session, struct message *message, struct reply *reply
            struct lighter_error *err)
 {
     struct seat *seat;
+    int64_t last = -1;
     bool wait = true;
     int r = find_seat(session, message->params, &seat, err);
 
     if (r == 0)
         r = params_bool(message->params, "wait", &wait, err);
     if (r >= 0)
+        r = params_int(message->params, "seq", 0, INT64_MAX, &last, err);
+    if (r >= 0)
         r = seat_told(seat, message->params, err);
-    return r < 0 ? r : seat_end(seat, wait, reply, err);
+    return r < 0 ? r : seat_end(seat, wait, last, reply, err);
+}
+
+static int
+handle_past(struct session *session, struct message *message, struct reply *reply,
+            struct lighter_error *err)
+{
+    struct seat *seat;
+    int64_t seq = 1;
+    int r = find_seat(session, message->params, &seat, err);
+
+    if (r == 0)
+        r = params_int(message->params, "seq", 1, INT64_MAX, &seq, err);
+    return r < 0 ? r : seat_past(seat, (uint64_t)seq, reply, err);
 }
 
 static int
@@ -402,10 +418,10 @@ find_handler(const struct message *message)
     static const struct {
         const char *method;
         handler *handle;
-    } table[] = {{"write", handle_write}, {"step", handle_step},
-                 {"open", handle_open},   {"end", handle_end},
-                 {"flush", handle_flush}, {"abort", handle_abort},
-                 {"hello", handle_hello}, {"memory", handle_memory}};
+    } table[] = {
+        {"write", handle_write}, {"step", handle_step},   {"open", handle_open},
+        {"end", handle_end},     {"flush", handle_flush}, {"abort", handle_abort},
+        {"past", handle_past},   {"hello", handle_hello}, {"memory", handle_memory}};
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (message_is(message, table[i].method))

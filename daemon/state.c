@@ -157,6 +157,24 @@ is_journal(const char *name)
            strcmp(name + size - (sizeof suffix - 1), suffix) == 0;
 }
 
+bool
+state_split_name(const char *name, char *ret_job, size_t job_room, char *ret_stage,
+                 size_t stage_room)
+{
+    size_t size = is_journal(name) ? strlen(name) - (sizeof suffix - 1) : 0;
+    const char *dot = size ? memrchr(name, '.', size) : NULL;
+    size_t job_size = dot ? (size_t)(dot - name) : 0,
+           stage_size = dot ? size - job_size - 1 : 0;
+
+    if (!job_size || !stage_size || job_size >= job_room || stage_size >= stage_room)
+        return false;
+    memcpy(ret_job, name, job_size);
+    ret_job[job_size] = '\0';
+    memcpy(ret_stage, dot + 1, stage_size);
+    ret_stage[stage_size] = '\0';
+    return true;
+}
+
 struct found {
     struct timespec changed;
     char name[NAME_MAX + 1];

@@ -11,6 +11,8 @@
 #include <lighter/error.h>
 
 #include <linux/limits.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 struct state {
     int fd; /* the directory, locked */
@@ -29,6 +31,10 @@ void state_done(struct state *state);
 /* "NAME.STAGE.journal". */
 void state_journal_name(char ret_name[NAME_MAX + 1], const char *job,
                         const char *stage);
+
+/* ... and back. Return: false where it is no such name, or there is no room. */
+bool state_split_name(const char *name, char *ret_job, size_t job_room, char *ret_stage,
+                      size_t stage_room);
 
 /* Called with the name of each journal, the one that changed last at the end.
  * Return: 0; what `visit` gave; -errno.

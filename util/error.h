@@ -11,6 +11,15 @@
 __attribute__((format(printf, 3, 4))) int error_wrap(struct lighter_error *err, int r,
                                                      const char *format, ...);
 
+/* Say the same. */
+static inline int
+error_copy(struct lighter_error *err, const struct lighter_error *from)
+{
+    if (err)
+        *err = *from;
+    return -lighter_fail_errnum(from->code);
+}
+
 /* Run `fn` on a local's address when it goes out of scope. */
 #define AUTO(fn) __attribute__((cleanup(fn)))
 

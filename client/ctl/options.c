@@ -23,7 +23,9 @@ enum {
     OPTION_STAGE,
     OPTION_WAIT,
     OPTION_ONCE,
-    OPTION_DRAIN
+    OPTION_DRAIN,
+    OPTION_PARTIAL,
+    OPTION_DAMAGED
 };
 
 static const struct option long_options[] = {
@@ -35,6 +37,8 @@ static const struct option long_options[] = {
     {"lines", required_argument, NULL, 'n'},
     {"once", no_argument, NULL, OPTION_ONCE},
     {"drain", required_argument, NULL, OPTION_DRAIN},
+    {"partial", no_argument, NULL, OPTION_PARTIAL},
+    {"damaged", no_argument, NULL, OPTION_DAMAGED},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0}};
@@ -113,6 +117,12 @@ take_special(int option, struct options *options)
     case OPTION_ONCE:
         options->given |= TAKES_ONCE;
         return CTL_DONE;
+    case OPTION_PARTIAL:
+        options->given |= TAKES_PARTIAL;
+        return CTL_DONE;
+    case OPTION_DAMAGED:
+        options->given |= TAKES_DAMAGED;
+        return CTL_DONE;
     default:
         options->given |= TAKES_DRAIN;
         return parse_number("--drain expects whole seconds", optarg, MAX_SECONDS,
@@ -170,8 +180,9 @@ take_option(int option, struct options *options, char **argv)
 enum ctl_exit
 options_check(const struct options *options, const char *verb, unsigned takes)
 {
-    static const char *const names[] = {"--timeout", "--stage", "--wait",
-                                        "--lines",   "--once",  "--drain"};
+    static const char *const names[] = {"--timeout", "--stage",  "--wait",
+                                        "--lines",   "--once",   "--drain",
+                                        "--partial", "--damaged"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (options->given & ~takes & 1u << i) {

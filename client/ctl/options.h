@@ -26,6 +26,8 @@ enum option_bit {
     TAKES_LINES = 1 << 3,
     TAKES_ONCE = 1 << 4,
     TAKES_DRAIN = 1 << 5,
+    TAKES_PARTIAL = 1 << 6,
+    TAKES_DAMAGED = 1 << 7,
 };
 
 #define OPTIONS_TIMEOUT_DEFAULT_S 30

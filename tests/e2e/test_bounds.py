@@ -160,7 +160,7 @@ def test_a_batch_of_which_a_dead_daemon_wrote_some_rows_is_not_there(
 
     second = daemons.Daemon(first.socket, alone=False)
     with second.raw() as client:
-        client.call("finalize", job="p")
+        client.call("finalize", job="p", partial=True)
     assert (tmp_path / "t.csv").read_bytes() == b"x\r\n1\r\n"
     daemons.all_ended([second])
 

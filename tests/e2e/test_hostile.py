@@ -293,10 +293,15 @@ WRONG = [
     ("end", {"job": 1}, "job", [*NOT_INTS, None]),
     ("end", {"job": 1}, "blocked_ms", [*NOT_INTS, -1, 2**41]),
     ("end", {"job": 1}, "wait", [0, 1, "true", [], {}, b""]),
+    ("end", {"job": 1}, "seq", [*NOT_INTS, -1]),
+    ("past", {}, "job", [*NOT_INTS, None]),
+    ("past", {"job": 1}, "seq", [*NOT_INTS, -1, 0]),
     ("abort", {"job": 1}, "job", [*NOT_INTS, None]),
     ("abort", {"job": 1}, "reason", NOT_STRINGS),
     ("finalize", {}, "job", [*NOT_STRINGS, None]),
     ("finalize", {"job": "p"}, "stage", NOT_STRINGS),
+    ("finalize", {"job": "p"}, "partial", [0, 1, "true", [], {}, b""]),
+    ("finalize", {"job": "p"}, "damaged", [0, 1, "true", [], {}, b""]),
     ("show", {}, "job", [*NOT_STRINGS, None]),
     ("show", {"job": "p"}, "stage", NOT_STRINGS),
     ("show", {"job": "p"}, "id", [*NOT_INTS, -1, 2**63]),
@@ -321,7 +326,7 @@ def test_a_wrong_parameter_is_told_by_its_name(
 ):
     for value in values:
         with daemon.raw() as client:
-            if method in ("write", "flush", "end", "abort"):
+            if method in ("write", "flush", "end", "abort", "past"):
                 client.open_csv(tmp_path / "t.csv")
             refused = client.refusal(method, **{**good, key: value})
 

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+from pathlib import Path
 
 import daemons
 import pytest
@@ -178,12 +179,66 @@ def test_jobs_says_what_is_unfinished(left):
 
 @pytest.mark.parametrize("more", [[], ["--stage", "predict"]])
 def test_finalize_publishes_what_there_is(left, tmp_path, more):
-    assert on(left, "finalize", "p", *more) == "p is published\n"
+    assert on(left, "finalize", "p", "--partial", *more) == "p is published\n"
 
     assert (tmp_path / "p.csv").read_bytes() == b"x\r\n1\r\n2\r\n"
     assert left.job("p")["state"] == "published"
     assert left.job("p")["unfinished"] is False
     assert "no unfinished job 'p'" in on(left, "finalize", "p", expect=1)
+
+
+def test_finalize_names_the_ranks_that_are_missing(left, tmp_path):
+    text = on(left, "finalize", "p", expect=1)
+
+    assert "of its 2 ranks these have not ended: 0-1" in text and "--partial" in text
+    assert os.listdir(tmp_path) == ["p.tmp_rank0.csv"]
+
+
+def journal_of(daemon, job):
+    folder = daemon.socket.replace("/", "%")
+    state = Path(os.environ["XDG_STATE_HOME"])
+    (found,) = state.rglob(f"{folder}/{job}.predict.journal")
+    return found
+
+
+def test_a_damaged_journal_is_shown_and_wants_consent(start_daemon, tmp_path):
+    killed = start_daemon()
+    with killed.raw() as client:
+        client.open_csv(tmp_path / "p.csv")
+        for seq in (1, 2, 3):
+            client.call("write", job=1, seq=seq, outputs={"x": [seq]})
+        killed.kill()
+    journal = journal_of(killed, "p")
+    text = bytearray(journal.read_bytes())
+    text[-120] ^= 1  # in the record of the second batch
+    journal.write_bytes(text)
+
+    next_one = daemons.Daemon(killed.socket)
+    assert f"'{journal}' is damaged at byte" in on(next_one, "jobs")
+    assert next_one.job("p")["damaged"] is True
+    assert "--damaged" in on(next_one, "finalize", "p", "--partial", expect=1)
+    assert journal.read_bytes() == text
+    assert on(next_one, "finalize", "p", "--damaged") == "p is published\n"
+    assert (tmp_path / "p.csv").read_bytes() == b"x\r\n1\r\n"
+    daemons.all_ended([next_one])
+
+
+def test_a_journal_that_cannot_be_read_is_shown(start_daemon, tmp_path):
+    killed = start_daemon()
+    with killed.raw() as client:
+        client.open_csv(tmp_path / "p.csv")
+        killed.kill()
+    journal = journal_of(killed, "p")
+    journal.write_bytes(b"no journal of ours" * 10)
+
+    next_one = daemons.Daemon(killed.socket)
+    assert f"'{journal}' of job 'p' cannot be read" in on(next_one, "jobs")
+    with next_one.raw() as client:
+        writers = [rawclient.csv_writer(tmp_path / "p.csv")]
+        assert "discard" in client.refusal("open", job="p", writers=writers).message
+    assert on(next_one, "discard", "p") == "p is discarded\n"
+    assert not journal.exists()
+    daemons.all_ended([next_one])
 
 
 def test_discard_removes_what_there_is(left, tmp_path):
@@ -202,7 +257,8 @@ def test_the_stage_must_be_the_jobs(left, verb):
 
 @pytest.mark.parametrize("verb", ["finalize", "discard"])
 def test_unfinished_jobs_are_ended_by_scripts_too(left, verb):
-    assert as_json("--socket", left.socket, verb, "p") == {}
+    more = ["--partial"] if verb == "finalize" else []
+    assert as_json("--socket", left.socket, verb, "p", *more) == {}
 
 
 @pytest.mark.parametrize("verb", ["finalize", "discard"])
@@ -215,9 +271,9 @@ def test_a_job_that_is_live_is_left_alone(busy, verb, tmp_path):
 
 def test_finalize_that_fails_says_why_and_can_be_tried_again(left, tmp_path):
     (tmp_path / "p.tmp_rank0.csv").rename(tmp_path / "away")
-    assert "p.tmp_rank0.csv" in on(left, "finalize", "p", expect=1)
+    assert "p.tmp_rank0.csv" in on(left, "finalize", "p", "--partial", expect=1)
     (tmp_path / "away").rename(tmp_path / "p.tmp_rank0.csv")
-    assert on(left, "finalize", "p") == "p is published\n"
+    assert on(left, "finalize", "p", "--partial") == "p is published\n"
 
 
 # ---- plugins ----

@@ -183,7 +183,7 @@ def pick_up(manager):
     with rawclient.RawClient(manager.path) as client:
         client.call("hello", protocol=1)
         client.call("discard", job="aborted")
-        client.call("finalize", job="left")
+        client.call("finalize", job="left", partial=True)
         client.call("status")
         client.call("reload")
 

@@ -238,7 +238,7 @@ begin_end(struct client *client, struct seat *seat, bool wait)
 {
     struct reply reply = reply_new(client->peer, ++last_id);
 
-    ck_assert_msg(seat_end(seat, wait, &reply, &err) == 0, "%s", err.message);
+    ck_assert_msg(seat_end(seat, wait, -1, &reply, &err) == 0, "%s", err.message);
     ck_assert(!reply_owed(&reply));
     return last_id;
 }

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <fcntl.h>
 
@@ -97,6 +98,47 @@ tear_journal(off_t n_bytes)
     ck_assert_int_eq(
         ftruncate(surgery.journal.fd, (off_t)surgery.journal.size - n_bytes), 0);
     sew_up(&surgery);
+}
+
+/* It is not even read. */
+static void
+open_shut(struct surgery *surgery)
+{
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/state", directory);
+    ck_assert_int_eq(state_open(&surgery->state, path, "/s", &err), 0);
+    journal_init(&surgery->journal);
+    ck_assert_int_eq(journal_open(&surgery->journal, surgery->state.fd, JOURNAL, &err),
+                     0);
+}
+
+void
+damage_journal(off_t place)
+{
+    struct surgery surgery;
+    uint8_t byte;
+
+    open_shut(&surgery);
+    ck_assert_int_eq(pread(surgery.journal.fd, &byte, 1, place), 1);
+    byte ^= 0x10;
+    ck_assert_int_eq(pwrite(surgery.journal.fd, &byte, 1, place), 1);
+    sew_up(&surgery);
+}
+
+off_t
+journal_size_on_disk(void)
+{
+    char path[PATH_MAX];
+    struct state state;
+    struct stat status;
+
+    snprintf(path, sizeof path, "%s/state", directory);
+    if (state_open(&state, path, "/s", &err) == 0)
+        state_done(&state);
+    strncat(state.path, "/" JOURNAL, sizeof state.path - strlen(state.path) - 1);
+    ck_assert_int_eq(stat(state.path, &status), 0);
+    return status.st_size;
 }
 
 bool

@@ -13,6 +13,9 @@
 void append_record(struct journal_record record);
 void tear_journal(off_t n_bytes); /* off its end */
 
+void damage_journal(off_t place);     /* a byte of it */
+off_t journal_size_on_disk(void);
+
 /* May change the record. Return: shall it stay? */
 typedef bool edit(struct journal_record *record);
 void edit_journal(edit *change);

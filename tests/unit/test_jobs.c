@@ -407,7 +407,7 @@ START_TEST(a_seat_that_is_lost_takes_nothing_more)
     open_rank(ANN, &seats[0], 0, 1, CSV);
     end_rank(ANN, &seats[0]);
     ck_assert_int_eq(try_write(ANN, &seats[0], 1, "{'x': [1]}"), -EBUSY);
-    ck_assert_int_eq(seat_end(&seats[0], true, &reply, &err), -EBUSY);
+    ck_assert_int_eq(seat_end(&seats[0], true, -1, &reply, &err), -EBUSY);
     ck_assert_int_eq(seat_abort(&seats[0], "", &reply, &err), -EBUSY);
     ck_assert(reply_owed(&reply));
     reply_done(&reply);

@@ -262,6 +262,41 @@ ask(int (*act)(struct jobs *jobs, const char *name, const char *stage,
     return r;
 }
 
+static struct consent consent; /* of the next finalize */
+
+static int
+finalize(struct jobs *of, const char *name, const char *stage, struct reply *reply,
+         struct lighter_error *ret_err)
+{
+    int r = jobs_finalize(of, name, stage, consent, reply, ret_err);
+
+    consent = (struct consent){false, false};
+    return r;
+}
+
+static int
+finalize_partial(void)
+{
+    consent.partial = true;
+    return ask(finalize, "job", NULL);
+}
+
+static void
+expect_unreadable(const char *why)
+{
+    int n = n_journals();
+
+    ck_assert_uint_eq(jobs.n_past, 1);
+    ck_assert(last_job()->is_unreadable && job_is_unfinished(last_job()));
+    ck_assert_msg(strstr(last_job()->error.message, why) != NULL, "%s",
+                  last_job()->error.message);
+    ck_assert_int_eq(open_as(ANN, &seats[0], "job", 0, 1, CSV), -EBUSY);
+    ck_assert_ptr_nonnull(strstr(err.message, "until lighterctl discard removes it"));
+    consent = (struct consent){true, true};
+    ck_assert_int_eq(ask(finalize, "job", NULL), -EBUSY);
+    ck_assert_int_eq(n_journals(), n);
+}
+
 /* ---- finalize, discard
  * -------------------------------------------------------------------- */
 
@@ -274,7 +309,7 @@ START_TEST(finalize_publishes_what_is_there_though_a_rank_is_missing)
     write_batch(ANN, &seats[0], 1, "{'x': ['a'], 't': " TENSOR_1 "}");
     write_batch(BOB, &seats[1], 1, "{'x': ['b'], 't': " TENSOR_1 "}");
     daemon_starts_again();
-    ck_assert_msg(ask(jobs_finalize, "job", NULL) == 0, "%s", err.message);
+    ck_assert_msg(finalize_partial() == 0, "%s", err.message);
     result_of(ANN, last_id);
     expect_file("p.csv", "x\r\na\r\nb\r\n");
     ck_assert(unit_exists(directory, "d/a.pt"));
@@ -282,15 +317,44 @@ START_TEST(finalize_publishes_what_is_there_though_a_rank_is_missing)
 
     request = come_back(BOB, &seats[1], 1, 3, CSV ", " FILES, id, 1);
     expect_published(BOB, request, true);
-    ck_assert_int_eq(ask(jobs_finalize, "job", NULL), -EBUSY);
+    ck_assert_int_eq(ask(finalize, "job", NULL), -EBUSY);
     ck_assert_str_eq(err.message, "there is no unfinished job 'job'");
+}
+END_TEST
+
+START_TEST(finalize_names_the_ranks_that_are_missing_and_wants_consent)
+{
+    open_job(ANN, &seats[0], 0, 5, CSV);
+    open_job(BOB, &seats[1], 3, 5, CSV);
+    write_batch(BOB, &seats[1], 1, "{'x': ['b']}");
+    begin_end(BOB, &seats[1], false);
+    settle();
+    daemon_starts_again();
+    ck_assert_int_eq(ask(finalize, "job", NULL), -EBUSY);
+    ck_assert_ptr_nonnull(
+        strstr(err.message, "of its 5 ranks these have not ended: 0-2, 4. lighterctl "
+                            "finalize --partial"));
+    ck_assert_int_eq(finalize_partial(), 0);
+    result_of(ANN, last_id);
+    expect_file("p.csv", "x\r\nb\r\n");
+}
+END_TEST
+
+START_TEST(finalize_of_a_job_that_still_waits_names_who_is_missing)
+{
+    open_job(ANN, &seats[0], 0, 2, CSV);
+    begin_end(ANN, &seats[0], true);
+    settle();
+    ck_assert_int_eq(ask(finalize, "job", NULL), -EBUSY);
+    ck_assert_ptr_nonnull(strstr(err.message, "these have not ended: 1. "));
+    ck_assert_int_eq(finalize_partial(), 0);
 }
 END_TEST
 
 START_TEST(finalize_and_discard_leave_a_live_job_alone)
 {
     open_job(ANN, &seats[0], 0, 1, CSV);
-    ck_assert_int_eq(ask(jobs_finalize, "job", NULL), -EBUSY);
+    ck_assert_int_eq(ask(finalize, "job", NULL), -EBUSY);
     ck_assert_ptr_nonnull(strstr(err.message, "is live: 1 of its ranks are connected"));
     ck_assert_int_eq(ask(jobs_discard, "job", "predict"), -EBUSY);
     ck_assert_int_eq(ask(jobs_discard, "job", "test"), -EBUSY);
@@ -311,7 +375,7 @@ START_TEST(an_unfinished_job_is_known_by_its_stage_too)
     ck_assert_int_eq(ask(jobs_discard, "job", "test"), 0);
     ck_assert(!unit_exists(directory, "p.tmp_rank0.csv"));
     ck_assert(unit_exists(directory, "q.tmp_rank0.csv"));
-    ck_assert_int_eq(ask(jobs_finalize, "job", NULL), 0);
+    ck_assert_int_eq(finalize_partial(), 0);
     expect_file("q.csv", "x\r\n");
 }
 END_TEST
@@ -325,7 +389,7 @@ START_TEST(a_job_that_waits_for_ranks_that_do_not_come_can_be_finalized)
     write_batch(ANN, &seats[0], 1, "{'x': [1]}");
     ended = begin_end(ANN, &seats[0], true);
     settle();
-    ck_assert_int_eq(ask(jobs_finalize, "job", NULL), 0);
+    ck_assert_int_eq(finalize_partial(), 0);
     result_of(ANN, last_id);
     expect_published(ANN, ended, true);
     expect_file("p.csv", "x\r\n1\r\n");
@@ -385,7 +449,7 @@ expect_no_rank(struct client *client, struct seat *seat)
     ck_assert_int_eq(try_write(client, seat, 1, "{'x': [2]}"), -EBUSY);
     ck_assert_ptr_nonnull(strstr(err.message, "of job 'job' is not open"));
     ck_assert_int_eq(seat_flush(seat, &reply, &err), -EBUSY);
-    ck_assert_int_eq(seat_end(seat, true, &reply, &err), -EBUSY);
+    ck_assert_int_eq(seat_end(seat, true, -1, &reply, &err), -EBUSY);
     ck_assert_int_eq(seat_abort(seat, "", &reply, &err), -EBUSY);
     reply_done(&reply);
 }
@@ -445,7 +509,7 @@ START_TEST(finalize_that_fails_leaves_the_job_to_be_resumed)
 
     daemon_starts_again();
     ck_assert_int_eq(open_as(EVE, &seats[2], "other", 0, 1, CSV), 0);
-    ck_assert_int_eq(ask(jobs_finalize, "job", NULL), -EBUSY); /* its table is taken */
+    ck_assert_int_eq(finalize_partial(), -EBUSY); /* its table is taken */
     ck_assert_ptr_nonnull(strstr(err.message, "is being written by job 'other'"));
     seat_leave(&seats[2]);
     settle();
@@ -471,7 +535,7 @@ START_TEST(rows_that_are_aside_are_not_overwritten_by_another_job)
     ck_assert_int_eq(open_as(EVE, &seats[2], "other", 0, 1, CSV), -EBUSY);
     ck_assert_ptr_nonnull(strstr(err.message, refusal));
 
-    ck_assert_int_eq(ask(jobs_finalize, "job", NULL), 0);
+    ck_assert_int_eq(finalize_partial(), 0);
     result_of(ANN, last_id);
     expect_file("p.csv", "x\r\n1\r\n");
     ck_assert_int_eq(open_as(EVE, &seats[2], "other", 0, 1, CSV), 0);
@@ -491,10 +555,11 @@ START_TEST(a_job_without_rows_does_not_come_between_those_of_another)
     write_batch(EVE, &seats[2], 1, "{'x': [2]}");
     seat_leave(&seats[2]);
     settle();
-    ck_assert_int_eq(ask(jobs_finalize, "job", NULL), -EBUSY);
+    ck_assert_int_eq(finalize_partial(), -EBUSY);
     ck_assert_ptr_nonnull(strstr(err.message, "is a table of job 'other' (predict)"));
 
-    ck_assert_int_eq(ask(jobs_finalize, "other", NULL), 0);
+    consent.partial = true;
+    ck_assert_int_eq(ask(finalize, "other", NULL), 0);
     result_of(ANN, last_id);
     expect_file("p.csv", "x\r\n2\r\n");
 }
@@ -506,7 +571,7 @@ START_TEST(finalize_of_a_job_that_nobody_has_written_keeps_its_journal)
     daemon_dies();
     edit_journal(place_elsewhere); /* not even its shard is certain */
     daemon_starts();
-    ck_assert_int_eq(ask(jobs_finalize, "job", NULL), 0);
+    ck_assert_int_eq(finalize_partial(), 0);
     expect_error(ANN, last_id, "bad_state", "no rank has written any of it");
     ck_assert_int_eq(n_journals(), 1);
     ck_assert_int_eq(ask(jobs_discard, "job", NULL), 0);
@@ -591,7 +656,7 @@ END_TEST
 /* ---- the state directory
  * -------------------------------------------------------------------- */
 
-START_TEST(a_journal_that_makes_no_sense_is_left_alone)
+START_TEST(a_journal_that_makes_no_sense_is_told_and_left_alone)
 {
     struct journal_record foreign = {.kind = JOURNAL_WRITTEN, .rank = 7, .seq = 1};
 
@@ -599,10 +664,133 @@ START_TEST(a_journal_that_makes_no_sense_is_left_alone)
     daemon_dies();
     append_record(foreign);
     daemon_starts();
-    ck_assert_uint_eq(jobs.n_past, 0);
-    ck_assert_int_eq(n_journals(), 1);
-    open_rank(ANN, &seats[0], 0, 1, CSV); /* and its name can be had */
+    expect_unreadable("a record is of rank 7 and writer 0");
+    ck_assert_int_eq(ask(jobs_discard, "job", NULL), 0);
+    ck_assert_int_eq(n_journals(), 0);
+    ck_assert(!unit_exists(directory, "p.tmp_rank0.csv"));
+}
+END_TEST
+
+START_TEST(a_journal_of_a_later_version_is_told_and_left_alone)
+{
+    struct journal_record later = {.kind = (enum journal_kind)63};
+
+    open_job(ANN, &seats[0], 0, 1, CSV);
+    daemon_dies();
+    append_record(later);
+    daemon_starts();
+    expect_unreadable(
+        "a record of the unknown kind 63, of a later version of lighterd");
+}
+END_TEST
+
+START_TEST(a_journal_that_is_none_is_told_and_left_alone)
+{
+    open_job(ANN, &seats[0], 0, 1, CSV);
+    daemon_dies();
+    damage_journal(8); /* its first record */
+    daemon_starts();
+    expect_unreadable("it does not begin with a record");
+    ck_assert_int_eq(ask(jobs_discard, "job", "predict"), 0);
+    ck_assert_int_eq(n_journals(), 0);
+    open_rank(ANN, &seats[0], 0, 1, CSV);
+}
+END_TEST
+
+START_TEST(a_journal_of_which_nothing_was_ever_on_the_disk_is_in_nobodys_way)
+{
+    open_job(ANN, &seats[0], 0, 1, CSV);
     end_rank(ANN, &seats[0]);
+    daemon_dies();
+    tear_journal(journal_size_on_disk());
+    daemon_starts();
+    ck_assert_uint_eq(jobs.n_past, 0);
+    open_rank(ANN, &seats[0], 0, 1, CSV);
+    end_rank(ANN, &seats[0]);
+}
+END_TEST
+
+/* ---- damage
+ * -------------------------------------------------------------------- */
+
+/* Of the last of three batches the journal has a bad record; sound ones come behind. */
+static int64_t
+damaged_job(void)
+{
+    int64_t id = open_job(ANN, &seats[0], 0, 1, CSV);
+
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        write_batch(ANN, &seats[0], seq, "{'x': [1]}");
+    daemon_dies();
+    damage_journal(journal_size_on_disk() - 2 * 64 + 8);
+    return id;
+}
+
+START_TEST(a_bad_record_before_sound_ones_is_damage_and_nothing_is_cut)
+{
+    int64_t id = damaged_job();
+    off_t size = journal_size_on_disk();
+
+    daemon_starts();
+    ck_assert_str_eq(last_state(), "interrupted");
+    ck_assert_uint_gt(last_job()->damaged_at, 0);
+    ck_assert_ptr_nonnull(strstr(last_job()->error.message, "is damaged at byte"));
+    ck_assert_ptr_nonnull(strstr(last_job()->error.message, "job.predict.journal"));
+    consent.partial = true;
+    ck_assert_int_eq(ask(finalize, "job", NULL), -EBUSY);
+    ck_assert_ptr_nonnull(strstr(err.message, "is damaged at byte"));
+    open_with = resume_params(id, 1);
+    ck_assert_int_eq(open_as(ANN, &seats[0], "job", 0, 1, CSV), -EBUSY);
+    open_with = "";
+    ck_assert_ptr_nonnull(strstr(err.message, "is damaged at byte"));
+    ck_assert_int_eq(journal_size_on_disk(), size);
+    expect_file("p.tmp_rank0.csv", "x\r\n1\r\n1\r\n1\r\n");
+}
+END_TEST
+
+START_TEST(what_is_before_the_damage_can_be_published)
+{
+    damaged_job();
+    daemon_starts();
+    consent.damaged = true;
+    ck_assert_msg(ask(finalize, "job", NULL) == 0, "%s", err.message);
+    result_of(ANN, last_id);
+    expect_file("p.csv", "x\r\n1\r\n");
+}
+END_TEST
+
+START_TEST(a_damaged_job_can_be_discarded)
+{
+    damaged_job();
+    daemon_starts();
+    ck_assert_int_eq(ask(jobs_discard, "job", NULL), 0);
+    ck_assert_int_eq(n_journals(), 0);
+    ck_assert(!unit_exists(directory, "p.tmp_rank0.csv"));
+}
+END_TEST
+
+START_TEST(a_job_begun_anew_in_the_place_of_a_damaged_one_is_warned)
+{
+    damaged_job();
+    daemon_starts();
+    begin_open(ANN, &seats[0], 0, 1, CSV);
+    settle();
+    ck_assert_ptr_nonnull(strstr(warning_of(ANN, last_id, 0), "is damaged at byte"));
+    ck_assert_ptr_nonnull(warning_of(ANN, last_id, 0));
+}
+END_TEST
+
+START_TEST(what_a_loss_of_power_took_is_no_damage)
+{
+    open_job(ANN, &seats[0], 0, 1, CSV);
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        write_batch(ANN, &seats[0], seq, "{'x': [1]}");
+    daemon_dies();
+    edit_journal(place_elsewhere);
+    damage_journal(journal_size_on_disk() - 2 * 64 + 8);
+    daemon_starts();
+    ck_assert_uint_eq(last_job()->damaged_at, 0);
+    ck_assert_uint_eq(last_job()->n_batches, 1);
 }
 END_TEST
 
@@ -696,6 +884,8 @@ main(void)
     tcase_add_test(others, a_shard_that_has_lost_bytes_is_an_error_and_stays);
     tcase_add_test(others, a_shard_that_is_gone_is_an_error);
     tcase_add_test(people, finalize_publishes_what_is_there_though_a_rank_is_missing);
+    tcase_add_test(people, finalize_names_the_ranks_that_are_missing_and_wants_consent);
+    tcase_add_test(people, finalize_of_a_job_that_still_waits_names_who_is_missing);
     tcase_add_test(people, finalize_and_discard_leave_a_live_job_alone);
     tcase_add_test(people, an_unfinished_job_is_known_by_its_stage_too);
     tcase_add_test(people,
@@ -715,7 +905,16 @@ main(void)
     tcase_add_test(people, discard_removes_all_that_there_is);
     tcase_add_test(people, discard_that_fails_can_be_tried_again);
     tcase_add_test(people, who_opens_a_job_that_is_being_discarded_begins_anew);
-    tcase_add_test(place, a_journal_that_makes_no_sense_is_left_alone);
+    tcase_add_test(place, a_journal_that_makes_no_sense_is_told_and_left_alone);
+    tcase_add_test(place, a_journal_of_a_later_version_is_told_and_left_alone);
+    tcase_add_test(place, a_journal_that_is_none_is_told_and_left_alone);
+    tcase_add_test(place,
+                   a_journal_of_which_nothing_was_ever_on_the_disk_is_in_nobodys_way);
+    tcase_add_test(place, a_bad_record_before_sound_ones_is_damage_and_nothing_is_cut);
+    tcase_add_test(place, what_is_before_the_damage_can_be_published);
+    tcase_add_test(place, a_damaged_job_can_be_discarded);
+    tcase_add_test(place, a_job_begun_anew_in_the_place_of_a_damaged_one_is_warned);
+    tcase_add_test(place, what_a_loss_of_power_took_is_no_damage);
     tcase_add_test(
         place,
         without_the_state_directory_what_is_live_is_published_and_no_more_begins);
