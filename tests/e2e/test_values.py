@@ -255,3 +255,24 @@ def test_a_home_is_put_in_and_no_folder_is_called_so(daemon, tmp_path, monkeypat
 
     assert sorted(p.name for p in (tmp_path / "home").iterdir()) == ["d", "t.csv", "u.csv"]
     assert not (tmp_path / "~").exists()
+
+
+def test_what_comes_where_a_tensor_is_expected_is_named(daemon, tmp_path, torch):
+    image = pytest.importorskip("PIL.Image").new("RGB", (4, 4))
+    masked = np.ma.array([[1, 2], [3, 4]], mask=[[False, True], [False, False]])
+
+    for value, told in (
+        ([{"a": 1}], "sample 0: image_2d expects a tensor, got a dict"),
+        ([{"a": torch.ones(2)}], "sample 0: image_2d expects a tensor, got a dict"),
+        ([[1, 2]], "sample 0: image_2d expects a tensor, got a list"),
+        (["text"], "sample 0: image_2d expects a tensor, got a string"),
+        ([image], "key 'x', sample 0: image_2d expects a tensor, got .* PIL.Image.Image"),
+        (image, "key 'x': image_2d expects a tensor, got .* PIL.Image.Image"),
+        ([torch.ones(2), (1, 2)], "key 'x', sample 1: image_2d expects .* type tuple"),
+        ([masked], "key 'x', sample 0: image_2d expects .* masked"),
+        (masked[None], "key 'x', sample 0: image_2d expects .* masked"),
+    ):
+        writer = lighterd.file(tmp_path / "d", "x", "image_2d")
+        with pytest.raises(TypeError, match=told):
+            with lighterd.run(writer, socket=daemon.socket) as out:
+                out.write({"x": value})

@@ -87,6 +87,11 @@ def has_elements(kind: type) -> bool:
     return any(hasattr(kind, name) for name in (*_LISTS, "__array__", "__dlpack__"))
 
 
+def has_numbers(value: Any) -> bool:
+    """Whether `value` is an array of any library that goes as a tensor."""
+    return as_tensor(value) is not None
+
+
 def tolist(value: Any) -> Any:
     """What `value` itself says that it holds: a list, an array, or one element.
 

@@ -24,6 +24,8 @@ from typing import (
     Union,
 )
 
+import numpy as np
+
 from . import native, samples, tensor, values
 from .address import PathLike
 from .errors import named, of_value
@@ -218,12 +220,20 @@ def _count_files(outputs: Outputs, key: str) -> int:
 
 def _check_tensors(key: str, value: Any, encoder: str) -> None:
     """Of what goes to the daemon as a text, it could only say that it got a string."""
-    if tensor.is_tensor(value):
+    if tensor.is_tensor(value) and tensor.has_numbers(value):
         return
     is_one = samples.count(value) is None
     for sample, each in enumerate(samples.split(value)):
         try:
-            if not values.has_words(type(each)) and tensor.as_tensor(each) is None:
-                raise TypeError(f"{encoder} expects a tensor, got {named(each)}")
+            if not values.has_words(type(each)) and not tensor.has_numbers(each):
+                raise TypeError(f"{encoder} expects a tensor, got {_unfit(each)}")
         except TypeError as error:
             raise of_value(error, key, None if is_one else sample) from error
+
+
+def _unfit(value: Any) -> str:
+    if isinstance(value, np.ma.MaskedArray):
+        return "an array with elements that are masked"
+    if tensor.is_tensor(value):
+        return f"one with elements of type {value.dtype}"
+    return named(value)
