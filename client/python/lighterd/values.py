@@ -20,6 +20,7 @@ from collections import defaultdict, deque
 from collections.abc import Mapping, MappingView, Sequence, Set
 from contextlib import suppress
 from functools import lru_cache
+from itertools import chain
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, Callable, Dict, List, Union
 
@@ -34,6 +35,7 @@ MAX_DEPTH = 27
 
 ATOMS = frozenset({str, int, float, bool, type(None), bytes})
 _NESTED = ATOMS | {list, dict}
+_MANY = 1 << 22  # as many values as a frame may have; a list that holds itself has more
 
 # Whose text is made of what they are made of.
 _REMADE = {set, frozenset, OrderedDict, Counter, UserList, UserDict, MappingProxyType}
@@ -46,23 +48,23 @@ def has_words(kind: type) -> bool:
     return kind in _NESTED
 
 
-def are_packable(items: Any, depth: int = MAX_DEPTH) -> bool:
-    """Whether there are only ATOMS, and lists and dicts of those, in so many levels."""
-    kinds = set(map(type, items))
-    if kinds <= ATOMS:
-        return True
-    if depth == 0 or not kinds <= _NESTED:
-        return False
-    for item in items:
-        if type(item) is dict:
-            if not ATOMS.issuperset(map(type, item)):
-                return False
-            item = item.values()
-        elif type(item) is not list:
-            continue
-        if not are_packable(item, depth - 1):
+def are_packable(items: Sequence) -> bool:
+    """Whether there are only ATOMS, and lists and dicts of those, not too deep. A level
+    at a time, which is the quickest in Python. False where there is too much to look at.
+    """
+    for _ in range(MAX_DEPTH + 1):
+        kinds = set(map(type, items))
+        if kinds <= ATOMS:
+            return True
+        if not kinds <= _NESTED or len(items) > _MANY:
             return False
-    return True
+        dicts = [each for each in items if type(each) is dict] if dict in kinds else []
+        if not ATOMS.issuperset(map(type, chain.from_iterable(dicts))):
+            return False
+        lists = [each for each in items if type(each) is list]
+        values = map(dict.values, dicts)
+        items = [*chain.from_iterable(lists), *chain.from_iterable(values)]
+    return False
 
 
 def packable(value: Any) -> Any:

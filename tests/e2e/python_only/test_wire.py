@@ -356,10 +356,17 @@ def circle():
     return value
 
 
+def thicket():
+    """Of 2^27 lists, if one were to walk through."""
+    value = []
+    value += [value, value]
+    return value
+
+
 @pytest.mark.parametrize(
     "cell",
     [nested(28), nested(32), nested(100_000), {"a": nested(27)}, nested(27, ())]
-    + [nested(27, np.ones(1)), circle(), (circle(),)],
+    + [nested(27, np.ones(1)), circle(), (circle(),), thicket()],
     ids=lambda _: "",
 )
 def test_what_is_nested_deeper_or_holds_itself_is_refused(cell):
