@@ -19,7 +19,8 @@ STAILQ_HEAD(flush_list, job_flush);
 
 /* A shard that is not open: its rank has not come back yet. */
 struct closed_shard {
-    uint32_t rank, output;
+    uint32_t output;
+    struct shard_mark mark;
 };
 
 /* Descriptors of its own: what the job does to its shards meanwhile is no matter. Its
@@ -89,7 +90,7 @@ sync_outputs(struct job_sync *sync, struct lighter_error *err)
     for (size_t i = 0; i < sync->n_shards && r == 0; i++)
         r = storage_sync_data(sync->shards[i], "a shard", err);
     for (size_t i = 0; i < sync->n_closed && r == 0; i++)
-        r = shard_sync(&outputs[sync->closed[i].output].table, sync->closed[i].rank,
+        r = shard_sync(&outputs[sync->closed[i].output].table, &sync->closed[i].mark,
                        err);
     for (uint32_t i = 0; i < sync->job->n_outputs && r == 0; i++)
         if (outputs[i].table.directory_fd >= 0) /* a new shard's name */
@@ -190,13 +191,24 @@ duplicate(int *list, size_t *n, int fd)
 }
 
 static int
+note_closed(struct job_sync *sync, const struct rank *rank, uint32_t output)
+{
+    struct closed_shard *closed = &sync->closed[sync->n_closed];
+    int r = shard_mark_of(&closed->mark, &rank->job->outputs[output].table,
+                          rank->number, rank->past[output].shard, NULL);
+
+    closed->output = output;
+    sync->n_closed += r == 0;
+    return r;
+}
+
+static int
 collect_shard(struct job_sync *sync, const struct rank *rank, uint32_t output)
 {
     if (rank->streams && rank->streams[output].shard.fd >= 0)
         return duplicate(sync->shards, &sync->n_shards, rank->streams[output].shard.fd);
-    if (rank->past && rank->past[output].has_shard)
-        sync->closed[sync->n_closed++] = (struct closed_shard){rank->number, output};
-    return 0;
+    return rank->past && rank->past[output].has_shard ? note_closed(sync, rank, output)
+                                                      : 0;
 }
 
 /* After the journal was looked at: all that it tells of has been written. */

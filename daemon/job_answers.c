@@ -25,10 +25,45 @@ pack_end_fields(struct message_out *out, const struct job *job, bool published)
         pack_text(&out->packer, job->outputs[i].writer.target);
 }
 
-static void
-pack_warnings(struct message_out *out, const struct job *job)
+/* Its shard has not the name that it should have. */
+static bool
+is_beside(const struct rank *rank, uint32_t output)
 {
-    uint32_t n = job->warning != NULL;
+    return rank && rank->streams && rank->streams[output].shard.beside;
+}
+
+static uint32_t
+count_beside(const struct rank *rank)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; rank && i < rank->job->n_outputs; i++)
+        n += is_beside(rank, i);
+    return n;
+}
+
+/* What another has left, by name: it is not ours to remove. */
+static void
+pack_beside(struct message_out *out, const struct rank *rank, uint32_t output)
+{
+    const struct job_output *made = &rank->job->outputs[output];
+    const char *target = made->table.place ? made->table.place : made->writer.target;
+    char text[PATH_MAX + 512], name[PATH_LEAF_SIZE];
+
+    if (shard_name(name, &made->table, rank->number, NULL) < 0)
+        *name = '\0';
+    snprintf(text, sizeof text,
+             "%.*s/%s was left there by another job or daemon, and stays as it is: the "
+             "shard of this job is %s. Remove it where nobody needs it.",
+             (int)(strrchr(target, '/') - target), target, name,
+             rank->streams[output].shard.mark.name);
+    pack_text(&out->packer, text);
+}
+
+static void
+pack_warnings(struct message_out *out, const struct job *job, const struct rank *rank)
+{
+    uint32_t n = (job->warning != NULL) + count_beside(rank);
     char text[PATH_MAX + 128];
 
     for (uint32_t i = 0; i < job->n_outputs; i++)
@@ -37,6 +72,9 @@ pack_warnings(struct message_out *out, const struct job *job)
     msgpack_pack_array(&out->packer, n);
     if (job->warning)
         pack_text(&out->packer, job->warning);
+    for (uint32_t i = 0; i < job->n_outputs; i++)
+        if (is_beside(rank, i))
+            pack_beside(out, rank, i);
     for (uint32_t i = 0; i < job->n_outputs; i++) {
         if (!job->outputs[i].exists)
             continue;
@@ -63,7 +101,7 @@ job_answer_open(const struct job *job, const struct rank *rank, int64_t handle,
     pack_key_uint(&out.packer, "samples", rank ? rank_samples(rank) : 0);
     pack_key_bool(&out.packer, "ended", !rank || rank->state == RANK_ENDED);
     pack_end_fields(&out, job, !rank);
-    pack_warnings(&out, job);
+    pack_warnings(&out, job, rank);
     if (writers) {
         pack_key(&out.packer, "writers");
         msgpack_pack_object(&out.packer, *writers);

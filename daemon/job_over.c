@@ -104,7 +104,7 @@ run_last(uv_work_t *work)
         recovery_rest(job);
     publish_close(job);
     if (job->has_journal && is_stillborn(job))
-        recovery_drop(job, NULL); /* else it is there to be discarded */
+        recovery_discard(job, NULL); /* else it is there to be discarded */
 }
 
 static void

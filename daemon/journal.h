@@ -40,8 +40,11 @@ enum journal_kind {
                               job's */
     JOURNAL_RESTED = 11,   /* its ranks have gone; nobody is about to come back */
     JOURNAL_CRASHED = 10,  /* rank, writer, seq: the daemon died of this batch */
-    JOURNAL_ROWS = 13,     /* rank, writer: as WRITTEN, of a table. text: a checksum of
-                              the batch's bytes (XXH3-64), 8 bytes */
+    JOURNAL_STAGED = 12,   /* writer: this was made for it, and is ours. seq: the inode;
+                              size: the device; text: its name in the directory of the
+                              output. rank: whose shard it is, or JOURNAL_NO_RANK */
+    JOURNAL_ROWS = 13,     /* as WRITTEN, of a table. text: XXH3-64 of the batch's bytes,
+                              8 bytes. seq 0: of the shard's header */
     JOURNAL_FILES = 14,    /* rank, writer: as WRITTEN, of files. text: of each the size
                               and the inode, 8 bytes each, and its name with its NUL */
     JOURNAL_DROPPED = 15,  /* rank, seq, batch_idx, dataloader_idx: no writer has any of
@@ -53,6 +56,7 @@ enum journal_kind {
                               on; empty: it does not say which it is */
 };
 
+#define JOURNAL_NO_RANK UINT32_MAX
 #define JOURNAL_KINDS 64 /* all are below, also those of later versions */
 
 /* Does it speak of a batch that was written, with its numbers as of a WRITTEN? */

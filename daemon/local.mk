@@ -26,7 +26,9 @@ liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/backgroun
 	daemon/settings_file.c daemon/settings_show.c daemon/settings_show.h \
 	daemon/settings_table.h daemon/sink.c daemon/sink.h daemon/spec.c \
 	daemon/spec.h daemon/state.c daemon/state.h daemon/storage.c daemon/storage.h \
-	daemon/stream.c daemon/stream.h daemon/table.c daemon/table.h daemon/turns.c \
+	daemon/stream.c daemon/stream.h daemon/table.c daemon/table.h daemon/shard.c daemon/shard.h \
+	daemon/staged.c daemon/staged.h daemon/verify.c daemon/verify.h \
+	daemon/gzip.c daemon/gzip.h daemon/turns.c \
 	daemon/training.c daemon/turns.h daemon/unfinished.c daemon/visitors.c \
 	daemon/visitors.h daemon/waits.c daemon/waits.h daemon/watch.c daemon/worker.c daemon/worker.h daemon/writer.c \
 	daemon/writer.h
@@ -36,9 +38,9 @@ else
 liblighterd_la_SOURCES += daemon/metrics_http_none.c
 endif
 liblighterd_la_CPPFLAGS = $(AM_CPPFLAGS) $(UV_CFLAGS) $(MSGPACK_CFLAGS) $(JANSSON_CFLAGS) \
-	$(XXHASH_CFLAGS) $(MICROHTTPD_CFLAGS) \
+	$(XXHASH_CFLAGS) $(DEFLATE_CFLAGS) $(MICROHTTPD_CFLAGS) \
 	-DLIGHTERD_PLUGIN_DIR='"$(plugindir)"'
-liblighterd_la_LIBADD = libwire.la $(UV_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) $(MICROHTTPD_LIBS) -ldl
+liblighterd_la_LIBADD = libwire.la $(UV_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) $(DEFLATE_LIBS) $(MICROHTTPD_LIBS) -ldl
 
 sbin_PROGRAMS += lighterd
 lighterd_SOURCES = daemon/main.c

@@ -2,6 +2,7 @@
 #include "daemon/publish.h"
 
 #include "daemon/recovery.h"
+#include "daemon/verify.h"
 #include "util/error.h"
 
 static bool
@@ -18,14 +19,21 @@ staging_name(const struct job *job, uint32_t index, char ret_name[PATH_LEAF_SIZE
 }
 
 static int
+prepare_table(struct job *job, struct job_output *output, struct lighter_error *err)
+{
+    output->table.job = job->id;
+    return table_prepare(&output->table, output->writer.target, job->world_size,
+                         &output->exists, err);
+}
+
+static int
 prepare_output(struct job *job, uint32_t index, struct lighter_error *err)
 {
     struct job_output *output = &job->outputs[index];
     char staging[PATH_LEAF_SIZE];
 
     if (is_table(output))
-        return table_prepare(&output->table, output->writer.target, &output->exists,
-                             err);
+        return prepare_table(job, output, err);
     staging_name(job, index, staging);
     return files_prepare(&output->files, output->writer.target, staging,
                          &output->exists, err);
@@ -39,8 +47,7 @@ reopen_output(struct job *job, uint32_t index, struct lighter_error *err)
     bool unused;
 
     if (is_table(output))
-        return table_prepare(&output->table, output->writer.target, &output->exists,
-                             err);
+        return prepare_table(job, output, err);
     staging_name(job, index, staging);
     return files_reopen(&output->files, output->writer.target, staging, &unused, err);
 }
@@ -55,29 +62,40 @@ publish_reopen(struct job *job, struct lighter_error *err)
     return r;
 }
 
+/* What the journal says was made for the table. */
 static int
-remove_shards(const struct job *job, const struct table *table,
-              struct lighter_error *err)
+remove_staged(const struct table *table, uint32_t index,
+              const struct staged_list *staged, struct lighter_error *err)
 {
+    struct shard_mark mark;
     int r = 0;
 
-    for (uint32_t i = 0; i < job->world_size && r == 0; i++)
-        r = shard_remove(table, i, err);
+    for (size_t i = 0; i < staged->n && r == 0; i++) {
+        const struct staged *item = &staged->items[i];
+
+        if (item->writer != index)
+            continue;
+        r = shard_mark_of(&mark, table, item->rank,
+                          *item->mark.name ? &item->mark : NULL, err);
+        if (r == 0)
+            r = shard_remove(table, &mark, err);
+    }
     return r;
 }
 
 int
-publish_discard(struct job *job, uint32_t index, struct lighter_error *err)
+publish_discard(struct job *job, uint32_t index, const struct staged_list *staged,
+                struct lighter_error *err)
 {
     struct job_output *output = &job->outputs[index];
     int r = reopen_output(job, index, err);
 
-    if (r == -EISDIR)
+    if (r < 0 && output->table.directory_fd >= 0)
         r = 0; /* its final name is taken; what it left has other names */
     else if (r == -ENOTDIR || r == -ELOOP)
         return 0; /* its directory has made way for something else */
     if (r == 0)
-        r = is_table(output) ? remove_shards(job, &output->table, err)
+        r = is_table(output) ? remove_staged(&output->table, index, staged, err)
                              : files_discard(&output->files, err);
     table_done(&output->table);
     files_done(&output->files);
@@ -103,20 +121,46 @@ collect_shards(const struct job *job, uint32_t index, struct shard **shards)
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < job->n_ranks; i++)
-        if (job->ranks[i]->streams && *job->ranks[i]->streams[index].shard.name)
+        if (job->ranks[i]->streams && *job->ranks[i]->streams[index].shard.mark.name)
             shards[n++] = &job->ranks[i]->streams[index].shard;
     return n;
+}
+
+/* The journal has the file before anything is written to it. */
+static int
+pack_output(struct job *job, uint32_t index, struct shard **shards, uint32_t n_shards,
+            struct lighter_error *err)
+{
+    struct table *table = &job->outputs[index].table;
+    struct journal_record staged = {
+        .kind = JOURNAL_STAGED, .rank = JOURNAL_NO_RANK, .writer = index};
+    int r = table_make_packed(table, err);
+
+    if (r < 0)
+        return r;
+    staged.seq = table->packed.id.inode;
+    staged.size = table->packed.id.device;
+    staged.text = table->packed.name;
+    staged.text_size = strlen(table->packed.name);
+    r = journal_append(&job->journal, &staged, err);
+    if (r == 0)
+        r = table_pack(table, shards, n_shards, job->jobs->n_threads, err);
+    if (r < 0)
+        table_remove_packed(table, NULL); /* it takes space; it is made anew */
+    return r;
 }
 
 static int
 join_output(struct job *job, uint32_t index, struct shard **shards,
             struct lighter_error *err)
 {
+    struct job_output *output = &job->outputs[index];
     uint32_t n_shards = collect_shards(job, index, shards);
 
     if (!n_shards)
         return lighter_fail(err, LIGHTER_E_STATE, "no rank has written any of it");
-    return table_join(shards, n_shards, err);
+    return output->table.is_gzip ? pack_output(job, index, shards, n_shards, err)
+                                 : table_join(&output->table, shards, n_shards, err);
 }
 
 /* A sync that fails is final: the next one would say that all is well. */
@@ -136,6 +180,19 @@ secure_output(struct job *job, uint32_t index, struct shard **shards,
     return r;
 }
 
+/* All outputs are whole. Now that it is about to be shown, is it still so? */
+static int
+look_at_output(struct job *job, uint32_t index, struct shard **shards,
+               struct lighter_error *err)
+{
+    struct job_output *output = &job->outputs[index];
+
+    if (!is_table(output))
+        return 0;
+    collect_shards(job, index, shards);
+    return table_check(&output->table, shards[0], err);
+}
+
 static int
 show_output(struct job *job, uint32_t index, struct shard **shards,
             struct lighter_error *err)
@@ -144,7 +201,7 @@ show_output(struct job *job, uint32_t index, struct shard **shards,
 
     if (!is_table(output))
         return files_publish(&output->files, err);
-    return table_publish(&output->table, shards, collect_shards(job, index, shards),
+    return table_publish(&output->table, shards, collect_shards(job, index, shards), 0,
                          err);
 }
 
@@ -188,9 +245,15 @@ publish_outputs(struct job *job, struct shard **shards, uint32_t *ret_index,
 {
     int r = 0;
 
+    if (!job->is_complete)
+        r = verify_shards(job, err);
     for (uint32_t i = 0; i < job->n_outputs && r == 0 && !job->is_complete; i++) {
         *ret_index = i;
         r = secure_output(job, i, shards, err);
+    }
+    for (uint32_t i = 0; i < job->n_outputs && r == 0 && !job->is_complete; i++) {
+        *ret_index = i;
+        r = look_at_output(job, i, shards, err);
     }
     if (r == 0 && !job->is_complete)
         r = note_complete(job, err);

@@ -7,6 +7,7 @@
 #define DAEMON_PUBLISH_H
 
 #include "daemon/job.h"
+#include "daemon/staged.h"
 
 /* Make the directories of every output, and see what is there already.
  * Return: 0; -errno, `err` names the path.
@@ -16,10 +17,12 @@ int publish_prepare(struct job *job, struct lighter_error *err);
 /* Open the directories of an unfinished job's outputs again. Return: 0; -errno. */
 int publish_reopen(struct job *job, struct lighter_error *err);
 
-/* Remove what an unfinished job has left of one output. The output is closed.
+/* Remove what an unfinished job has left of one output, says its journal. The output is
+ * closed.
  * Return: 0; -EBUSY where somebody writes it; -errno.
  */
-int publish_discard(struct job *job, uint32_t index, struct lighter_error *err);
+int publish_discard(struct job *job, uint32_t index, const struct staged_list *staged,
+                    struct lighter_error *err);
 
 /* Every rank has ended: join and sync every output, then show all of them under their
  * final names. Where the first half fails nothing is shown.

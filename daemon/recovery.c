@@ -4,6 +4,8 @@
 #include "daemon/job_internal.h"
 #include "daemon/publish.h"
 #include "daemon/replay.h"
+#include "daemon/staged.h"
+#include "daemon/verify.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -36,10 +38,15 @@ random_id(void)
 static int
 discard_outputs(struct job *job, struct lighter_error *err)
 {
-    int r = 0;
+    struct staged_list staged;
+    char name[NAME_MAX + 1];
+    int r;
 
+    state_journal_name(name, job->name, job->stage);
+    r = staged_read(&staged, state_fd(job), name, err);
     for (uint32_t i = 0; i < job->n_outputs && r == 0; i++)
-        r = publish_discard(job, i, err);
+        r = publish_discard(job, i, &staged, err);
+    staged_done(&staged);
     return r;
 }
 
@@ -150,7 +157,9 @@ is_undisturbed(const struct replay *replay)
 
 /* ---- going on ---- */
 
-/* A journal that is cut back: to here goes what counts. */
+/* A journal that is cut back: to here goes what counts, and what was made: that stays
+ * known, so that it can be removed.
+ */
 struct cutting {
     const struct replay *replay;
     struct journal *fresh;
@@ -163,7 +172,8 @@ copy_record(void *data, const struct journal_record *record, uint64_t end,
 {
     const struct cutting *cutting = data;
 
-    if (end > cutting->limit && !replay_has_dropped(cutting->replay, record))
+    if (end > cutting->limit && record->kind != JOURNAL_STAGED &&
+        !replay_has_dropped(cutting->replay, record))
         return 0;
     return journal_append(cutting->fresh, record, err);
 }
@@ -175,6 +185,16 @@ check_staging(const struct job_output *output, struct lighter_error *err)
         return lighter_fail(err, LIGHTER_E_STATE, "the staged files of '%s' are gone",
                             output->writer.target);
     return 0;
+}
+
+static int
+look_at_shard(const struct table *table, uint32_t rank, const struct stream_past *past,
+              struct lighter_error *err)
+{
+    struct shard_mark mark;
+    int r = shard_mark_of(&mark, table, rank, past->shard, err);
+
+    return r < 0 ? r : shard_look(table, &mark, past->n_bytes, err);
 }
 
 /* What is durable must be there: else the disk is only away, and will come back. */
@@ -192,8 +212,8 @@ check_durable(struct job *job, struct lighter_error *err)
                 job->ranks[j]->past ? &job->ranks[j]->past[i] : NULL;
 
             if (past && past->has_shard)
-                r = shard_check(&output->table, job->ranks[j]->number, past->n_bytes,
-                                err);
+                r = look_at_shard(&output->table, job->ranks[j]->number, past, err);
+            r = r == -ESTALE ? 0 : r; /* check_shards() compares what it has */
         }
     }
     return r;
@@ -233,6 +253,8 @@ cut_back(struct replay *replay, uint64_t limit, struct lighter_error *err)
     job->journal.size = fresh.size;
     fresh.fd = -1;
     journal_done(&fresh);
+    if (r == 0)
+        r = replay_below(replay, UINT64_MAX, err);
     if (r == 0)
         job->is_unsure = false;
     return r;
@@ -292,6 +314,85 @@ prune_all(struct job *job, struct lighter_error *err)
     return r;
 }
 
+/* ---- shards ---- */
+
+/* `visit` each shard that the ranks of a job have. */
+typedef int visit_shard(struct job *job, struct rank *rank, uint32_t output,
+                        struct shard_mark *mark, void *data, struct lighter_error *err);
+
+static int
+each_shard(struct job *job, visit_shard *visit, void *data, struct lighter_error *err)
+{
+    struct shard_mark mark;
+    int r = 0;
+
+    for (uint32_t i = 0; i < job->n_outputs; i++)
+        for (uint32_t j = 0; j < job->n_ranks && r == 0; j++) {
+            const struct stream_past *past = job->ranks[j]->past;
+
+            if (!past || !past[i].has_shard)
+                continue;
+            r = shard_mark_of(&mark, &job->outputs[i].table, job->ranks[j]->number,
+                              past[i].shard, err);
+            if (r == 0)
+                r = visit(job, job->ranks[j], i, &mark, data, err);
+        }
+    return r;
+}
+
+/* Another inode may have the same bytes: who has copied it back did not change it. */
+static int
+find_strangers(struct job *job, struct rank *rank, uint32_t output,
+               struct shard_mark *mark, void *data, struct lighter_error *err)
+{
+    bool *found = data;
+    int r =
+        shard_look(&job->outputs[output].table, mark, rank->past[output].n_bytes, err);
+
+    *found |= r == -ESTALE;
+    return r == -ESTALE ? 0 : r;
+}
+
+/* Its bytes were compared: it is what the journal says. */
+static int
+take_stranger(struct job *job, struct rank *rank, uint32_t output,
+              struct shard_mark *mark, void *data, struct lighter_error *err)
+{
+    const struct table *table = &job->outputs[output].table;
+    struct journal_record staged = {.kind = JOURNAL_STAGED,
+                                    .rank = rank->number,
+                                    .writer = output,
+                                    .text = mark->name,
+                                    .text_size = strlen(mark->name)};
+    struct own_id id;
+
+    (void)data;
+    if (own_adopt(table->directory_fd, mark->name, S_IFREG, &id, err) != 0 ||
+        own_same(&id, &mark->id) || !rank->past[output].shard)
+        return 0; /* opening it says what is wrong with it */
+    rank->past[output].shard->id = id;
+    staged.seq = id.inode;
+    staged.size = id.device;
+    return journal_append(&job->journal, &staged, err);
+}
+
+/* Each shard is there, and where that is not certain its bytes are those that were
+ * written: at the first `resume` of a new process, on a disk that was away, in another
+ * file of that name.
+ */
+static int
+check_shards(struct job *job, bool is_disturbed, struct lighter_error *err)
+{
+    bool has_strangers = false;
+    int r = each_shard(job, find_strangers, &has_strangers, err);
+
+    if (r == 0 && (is_disturbed || has_strangers || job->tries_again))
+        r = verify_shards(job, err);
+    if (r == 0 && has_strangers)
+        r = each_shard(job, take_stranger, NULL, err);
+    return r < 0 ? error_wrap(err, r, "job '%s'", job->name) : 0;
+}
+
 int
 recovery_tell_damage(const struct job *job, struct lighter_error *err)
 {
@@ -320,8 +421,8 @@ recovery_resume(struct job *job, struct lighter_error *err)
 {
     struct replay replay;
     int r = publish_reopen(job, err);
+    bool was_whole, is_disturbed;
     uint64_t limit;
-    bool was_whole;
 
     if (r == 0)
         r = replay_open(&replay, job, err);
@@ -330,6 +431,7 @@ recovery_resume(struct job *job, struct lighter_error *err)
     if (r < 0)
         return r;
     was_whole = job_is_whole(job);
+    is_disturbed = job->is_unsure || !is_undisturbed(&replay);
     limit = find_limit(&replay);
     if (limit != UINT64_MAX)
         r = cut_back(&replay, limit, err);
@@ -340,7 +442,9 @@ recovery_resume(struct job *job, struct lighter_error *err)
                          job->name);
     if (r < 0 || job->is_complete)
         return r;
-    r = prune_all(job, err);
+    r = check_shards(job, is_disturbed, err);
+    if (r == 0)
+        r = prune_all(job, err);
     return r < 0 ? r : recovery_note_places(job, err);
 }
 
@@ -362,12 +466,15 @@ open_rank_shards(struct rank *rank, struct lighter_error *err)
         const struct stream_past *past = &rank->past[i];
         struct table *table = &job->outputs[i].table;
         struct shard *shard = &rank->streams[i].shard;
+        struct shard_mark mark;
 
         if (!past->has_shard)
             continue;
-        r = job->is_complete ? shard_name(shard, table, rank->number, err)
-                             : shard_reopen(shard, table, rank->number,
-                                            past->header_size, past->n_bytes, err);
+        r = shard_mark_of(&shard->mark, table, rank->number, past->shard, err);
+        mark = shard->mark;
+        if (r == 0 && !job->is_complete)
+            r = shard_reopen(shard, table, &mark, past->header_size, past->n_bytes,
+                             err);
     }
     return r;
 }

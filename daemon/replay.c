@@ -239,7 +239,8 @@ static bool
 is_of_a_refusal(const struct stream_past *past, const struct journal_record *record)
 {
     return record->kind == JOURNAL_REFUSED || record->kind == JOURNAL_DROPPED ||
-           (record->kind == JOURNAL_WRITTEN && record->seq > past->seq + 1);
+           ((record->kind == JOURNAL_WRITTEN || record->kind == JOURNAL_ROWS) &&
+            record->seq > past->seq + 1);
 }
 
 static int
@@ -316,6 +317,49 @@ add_drop(struct replay *replay, struct stream_past *pasts,
     return r;
 }
 
+/* What was made for an output, and is ours. */
+static int
+add_staged(struct job *job, struct stream_past *past,
+           const struct journal_record *record, struct lighter_error *err)
+{
+    struct shard_mark mark = {.id = {.device = record->size, .inode = record->seq}};
+
+    if (record->text_size >= sizeof mark.name)
+        return lighter_fail(err, LIGHTER_E_PROTOCOL, "a name of %zu bytes",
+                            record->text_size);
+    memcpy(mark.name, record->text, record->text_size);
+    if (!past) {
+        job->outputs[record->writer].table.packed = mark;
+        return 0;
+    }
+    if (!past->shard)
+        past->shard = malloc(sizeof *past->shard);
+    if (!past->shard)
+        return fail_nomem(err);
+    *past->shard = mark;
+    return 0;
+}
+
+static int
+visit_staged(struct replay *replay, const struct journal_record *record,
+             struct lighter_error *err)
+{
+    struct job *job = replay->job;
+    bool is_shard = record->rank != JOURNAL_NO_RANK;
+    struct stream_past *past = NULL;
+
+    if (record->writer >= job->n_outputs ||
+        (is_shard && record->rank >= job->world_size))
+        return lighter_fail(err, LIGHTER_E_PROTOCOL,
+                            "a record is of rank %u and writer %u", record->rank,
+                            record->writer);
+    if (is_shard)
+        past = pasts_of(job, record);
+    if (is_shard && !past)
+        return fail_nomem(err);
+    return add_staged(job, past ? &past[record->writer] : NULL, record, err);
+}
+
 /* What a stream's records say. Numbers that do not fit were not written by us. */
 static int
 visit_stream(struct replay *replay, const struct journal_record *record,
@@ -323,6 +367,7 @@ visit_stream(struct replay *replay, const struct journal_record *record,
 {
     struct job *job = replay->job;
     struct stream_past *pasts, *past;
+    struct journal_record rows;
     int r;
 
     if (record->rank >= job->world_size || record->writer >= job->n_outputs)
@@ -340,6 +385,13 @@ visit_stream(struct replay *replay, const struct journal_record *record,
         past->has_shard = true;
         past->header_size = past->n_bytes = record->size;
         return 0;
+    case JOURNAL_ROWS:
+        if (record->seq == 0) /* the shard's header, which has its own record */
+            return 0;
+        rows = *record;
+        rows.text_size = 0; /* it is no names */
+        r = add_gap(past, record->seq, err);
+        return r < 0 ? r : add_written(replay, past, &rows, err);
     case JOURNAL_WRITTEN:
         r = add_gap(past, record->seq, err);
         return r < 0 ? r : add_written(replay, past, record, err);
@@ -417,14 +469,16 @@ visit_job(struct replay *replay, const struct journal_record *record, uint64_t e
         job->n_bytes = record->size;
         job->is_published = true;
         return 0;
+    case JOURNAL_STAGED:
+        return visit_staged(replay, record, err);
     case JOURNAL_SHARD:
     case JOURNAL_WRITTEN:
+    case JOURNAL_ROWS:
     case JOURNAL_REFUSED:
     case JOURNAL_DROPPED:
     case JOURNAL_ENDED:
     case JOURNAL_CRASHED:
         return visit_stream(replay, record, err);
-    case JOURNAL_ROWS:
     case JOURNAL_FILES:
         break;
     }
@@ -451,7 +505,7 @@ forget(struct job *job)
     for (uint32_t i = 0; i < job->n_ranks; i++)
         rank_forget_past(job->ranks[i]);
     for (uint32_t i = 0; i < job->n_outputs; i++)
-        job->outputs[i].n_names = 0;
+        job->outputs[i].n_names = 0, job->outputs[i].table.packed.name[0] = '\0';
     job->n_batches = job->n_samples = job->n_bytes = 0;
     job->is_complete = job->is_published = job->was_live = false;
     job->damaged_at = 0;

@@ -33,7 +33,7 @@ pack_shard(struct message_out *out, const struct stream *stream)
 {
     msgpack_pack_map(&out->packer, 4);
     pack_key_uint(&out->packer, "rank", stream->setup.rank);
-    pack_beside(out, stream->setup.writer->target, stream->shard.name);
+    pack_beside(out, stream->setup.table->place, stream->shard.mark.name);
     pack_key_uint(&out->packer, "header", stream->shard.header_size);
     pack_key_uint(&out->packer, "size", stream->n_bytes);
 }

@@ -4,6 +4,8 @@
 #include "daemon/worker.h"
 #include "util/error.h"
 
+#include <xxhash.h>
+
 static void next(struct stream *stream);
 
 static void
@@ -21,6 +23,7 @@ stream_past_done(struct stream_past *past)
 {
     free(past->refusals);
     free(past->last.names);
+    free(past->shard);
     *past = (struct stream_past){0};
 }
 
@@ -485,5 +488,7 @@ stream_done(struct stream *stream)
     stream->parts = NULL;
     stream->last_names = NULL;
     stream_past_done(&stream->past);
+    XXH3_freeState(stream->digest);
+    stream->digest = NULL;
     shard_close(&stream->shard);
 }

@@ -54,6 +54,8 @@ struct stream_past {
                              after all writers had found them good */
     uint64_t header_size; /* of its shard; n_bytes is the shard's size */
     struct stream_last last;
+    struct shard_mark *shard; /* what was made for it; NULL: nothing, or 0.1.0 made it.
+                                 Owned */
     struct refusal *refusals; /* by seq; owned */
     size_t n_refusals;
     uint64_t n_refused;   /* batches, in all of them */
@@ -144,6 +146,10 @@ struct stream {
     unsigned n_back;            /* of them, as the loop counts */
     char *last_names;           /* of the files of the last batch, each with its NUL */
     size_t last_used, last_room;
+
+    /* tables */
+    struct XXH3_state_s *digest; /* of the batch in hand, as its rows come; owned */
+    uint64_t batch_digest;       /* ... XXH3-64 of all of them */
 };
 
 /* Begin to open: on_open() follows. `past` is moved into the stream, also on failure;

@@ -5,6 +5,8 @@
 #include "daemon/storage.h"
 #include "util/error.h"
 
+#include <xxhash.h>
+
 static const struct lighter_writer *
 type_of(const struct stream *stream)
 {
@@ -71,6 +73,90 @@ close_state(struct stream *stream)
 }
 
 static int
+reopen_shard(struct stream *stream, struct lighter_error *err)
+{
+    const struct stream_past *past = &stream->past;
+    struct shard_mark mark;
+    int r =
+        shard_mark_of(&mark, stream->setup.table, stream->setup.rank, past->shard, err);
+
+    return r < 0 ? r
+                 : shard_reopen(&stream->shard, stream->setup.table, &mark,
+                                past->header_size, past->n_bytes, err);
+}
+
+/* The journal has it before anything is written to it. One that was made before the
+ * daemon died, and not begun, goes.
+ */
+static int
+make_shard(struct stream *stream, struct lighter_error *err)
+{
+    struct stream_past *past = &stream->past;
+    struct shard *shard = &stream->shard;
+    int r = past->shard ? shard_remove(stream->setup.table, past->shard, err) : 0;
+
+    if (r < 0)
+        return r;
+    free(past->shard);
+    past->shard = calloc(1, sizeof *past->shard);
+    if (!past->shard)
+        return fail_nomem(err);
+    r = shard_create(shard, stream->setup.table, stream->setup.rank, err);
+    if (r < 0)
+        return r;
+    *past->shard = shard->mark;
+    return record(stream,
+                  &(struct journal_record){.kind = JOURNAL_STAGED,
+                                           .seq = shard->mark.id.inode,
+                                           .size = shard->mark.id.device,
+                                           .text = shard->mark.name,
+                                           .text_size = strlen(shard->mark.name)},
+                  err);
+}
+
+static void
+digest_sink(struct stream *stream, struct lighter_sink *sink)
+{
+    size_t n_parts;
+    const struct iovec *parts = sink_parts(sink, &n_parts);
+
+    for (size_t i = 0; i < n_parts; i++)
+        XXH3_64bits_update(stream->digest, parts[i].iov_base, parts[i].iov_len);
+}
+
+static int
+begin_shard(struct stream *stream, struct lighter_sink *header,
+            struct lighter_error *err)
+{
+    struct journal_record shard = {.kind = JOURNAL_SHARD};
+    struct journal_record rows = {.kind = JOURNAL_ROWS};
+    uint64_t value;
+    int r;
+
+    XXH3_64bits_reset(stream->digest);
+    digest_sink(stream, header);
+    value = XXH3_64bits_digest(stream->digest);
+    r = shard_begin(&stream->shard, header, err);
+    shard.size = rows.size = stream->n_bytes = stream->shard.size;
+    rows.text = &value;
+    rows.text_size = sizeof value;
+    if (r == 0)
+        r = record(stream, &shard, err);
+    return r < 0 ? r : record(stream, &rows, err);
+}
+
+/* Of one that could not be begun nothing is left. */
+static void
+drop_shard(struct stream *stream)
+{
+    shard_close(&stream->shard);
+    if (stream->past.shard && *stream->past.shard->name)
+        shard_remove(stream->setup.table, stream->past.shard, NULL);
+    free(stream->past.shard);
+    stream->past.shard = NULL;
+}
+
+static int
 open_shard(struct stream *stream, struct lighter_error *err)
 {
     struct lighter_sink *sink = &stream->parts[0].output.sink;
@@ -78,22 +164,22 @@ open_shard(struct stream *stream, struct lighter_error *err)
 
     if (!stream->setup.table)
         return 0;
+    if (!stream->digest)
+        stream->digest = XXH3_createState();
+    if (!stream->digest)
+        return fail_nomem(err);
     if (stream->past.has_shard)
-        return shard_reopen(&stream->shard, stream->setup.table, stream->setup.rank,
-                            stream->past.header_size, stream->past.n_bytes, err);
+        return reopen_shard(stream, err);
     if (type_of(stream)->header)
         r = type_of(stream)->header(stream->state, sink, &output_services, err);
     if (r == 0)
-        r = shard_open(&stream->shard, stream->setup.table, stream->setup.rank, sink,
-                       err);
-    sink_clear(sink);
+        r = make_shard(stream, err);
+    if (r == 0)
+        r = begin_shard(stream, sink, err);
     if (r < 0)
-        return r;
-    stream->n_bytes = stream->shard.size;
-    return record(stream,
-                  &(struct journal_record){.kind = JOURNAL_SHARD,
-                                           .size = stream->shard.header_size},
-                  err);
+        drop_shard(stream);
+    sink_clear(sink);
+    return r;
 }
 
 void
@@ -151,6 +237,8 @@ append_rows(void *data, struct lighter_sink *sink)
     uint64_t size = sink->size;
 
     if (rows->r == 0)
+        digest_sink(rows->part->stream, sink);
+    if (rows->r == 0)
         rows->r = shard_append(&rows->part->stream->shard, sink, &rows->error);
     if (rows->r == 0)
         output->n_bytes += size;
@@ -166,6 +254,7 @@ finish_rows(struct rows *rows, int r)
     part->output.sink.drain = NULL;
     if (r == 0)
         append_rows(rows, &part->output.sink);
+    part->stream->batch_digest = XXH3_64bits_digest(part->stream->digest);
     if (rows->r < 0) {
         part->error = rows->error; /* why the plugin had no room, where it says so */
         r = rows->r;
@@ -193,6 +282,7 @@ write_samples(struct stream_part *part)
     /* a plugin that fails without a word is told apart */
     part->error.code = LIGHTER_OK;
     if (stream->setup.table) {
+        XXH3_64bits_reset(stream->digest);
         part->output.sink.drain = append_rows;
         part->output.sink.drain_data = &rows;
     }
@@ -256,6 +346,13 @@ commit(struct stream *stream, struct lighter_error *err)
     what.size = stream->n_bytes + output->n_bytes;
     what.text = output->names;
     what.text_size = output->names_used;
+    if (stream->setup.table) {
+        what.kind = JOURNAL_ROWS;
+        if (!output->n_bytes)
+            stream->batch_digest = XXH3_64bits("", 0);
+        what.text = &stream->batch_digest;
+        what.text_size = sizeof stream->batch_digest;
+    }
     if (r == 0)
         r = record(stream, &what, err);
     if (r < 0 && stream->setup.table)

@@ -5,6 +5,8 @@
 
 #include "wire/params.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -501,17 +503,23 @@ START_TEST(a_shard_that_cannot_be_made_fails_the_open_and_can_be_tried_again)
 {
     char path[512];
     uint32_t id;
+    int fd;
 
-    snprintf(path, sizeof path, "%s/p.tmp_rank0.csv", directory);
-    ck_assert_int_eq(mkdir(path, 0700), 0);
+    snprintf(path, sizeof path, "%s/q.tmp_rank0.csv", directory);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    ck_assert_int_eq(flock(fd, LOCK_EX), 0); /* as another daemon does */
     id = begin_open(ANN, &seats[0], 0, 1, CSV ", " CSV_OF("q.csv"));
     settle();
-    expect_error(ANN, id, "os", "open the shard 'p.tmp_rank0.csv': Is a directory");
+    expect_error(ANN, id, "bad_state",
+                 "the shard 'q.tmp_rank0.csv' is being written by another job");
     ck_assert_ptr_null(seats[0].job);
     ck_assert_uint_eq(jobs.n_live, 0);
 
-    ck_assert_int_eq(rmdir(path), 0);
+    ck_assert(!unit_exists(directory, "p.tmp_rank0.csv"));
+    close(fd);
+    ck_assert_int_eq(unlink(path), 0);
     open_rank(ANN, &seats[0], 0, 1, CSV ", " CSV_OF("q.csv"));
+    ck_assert(unit_exists(directory, "q.tmp_rank0.csv"));
     end_rank(ANN, &seats[0]);
 }
 END_TEST
@@ -596,8 +604,8 @@ START_TEST(a_job_can_be_looked_at_while_a_worker_has_it)
     second = begin_end(BOB, &seats[1], true);
     while (uv_run(&loop, UV_RUN_NOWAIT))
         look_at_all_jobs();
-    expect_error(ANN, first, "os", "'p.tmp_rank1.csv' has changed its size");
-    expect_error(BOB, second, "os", "'p.tmp_rank1.csv' has changed its size");
+    expect_error(ANN, first, "bad_state", "'p.tmp_rank1.csv' has 5 bytes, but 11 were");
+    expect_error(BOB, second, "bad_state", "'p.tmp_rank1.csv' has 5 bytes");
 }
 END_TEST
 

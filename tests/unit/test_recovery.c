@@ -237,7 +237,7 @@ END_TEST
 static bool
 drop_second_of_q(struct journal_record *record)
 {
-    return record->kind != JOURNAL_WRITTEN || record->writer != 1 || record->seq != 2;
+    return record->kind != JOURNAL_ROWS || record->writer != 1 || record->seq != 2;
 }
 
 START_TEST(writers_of_a_job_need_not_have_come_equally_far)
@@ -626,7 +626,7 @@ START_TEST(a_disk_that_is_away_costs_nothing)
     rename_file("p.tmp_rank0.csv", "away");
     daemon_starts();
     request = come_back(ANN, &seats[0], 0, 1, CSV, id, 1);
-    expect_error(ANN, request, "os", "p.tmp_rank0.csv");
+    expect_error(ANN, request, "bad_state", "the shard 'p.tmp_rank0.csv' is gone");
     ck_assert_str_eq(last_state(), "interrupted");
 
     rename_file("away", "p.tmp_rank0.csv"); /* it is mounted again */
