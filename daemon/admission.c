@@ -228,6 +228,8 @@ admit(const struct job *job, struct job_spec *spec, const struct peer *peer,
     const struct rank *rank;
     int r;
 
+    if (job->discarding)
+        return ADMIT_LATER;
     spec->follows = is_next_epoch(job, spec, peer) ? job->id : 0;
     if (spec->follows)
         return ADMIT_LATER;
@@ -440,6 +442,16 @@ give_up(struct job *job)
     job_finish(job);
 }
 
+/* A killed process whose child still holds the socket keeps no rank. */
+static void
+free_seat_of_dead(struct job *job, const struct job_spec *spec, const struct peer *peer)
+{
+    const struct rank *rank = job->state == JOB_OPEN ? job_rank(job, spec->rank) : NULL;
+
+    if (rank && rank->seat && rank->peer != peer && peer_is_gone(rank->peer))
+        peer_evict(rank->peer);
+}
+
 static int
 take_seat(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
           struct reply *reply, struct lighter_error *err)
@@ -449,6 +461,8 @@ take_seat(struct jobs *jobs, struct job_spec *spec, struct seat *seat,
 
     if (!job)
         job = jobs_find_forgotten(jobs, spec->name, spec->stage);
+    if (job)
+        free_seat_of_dead(job, spec, reply->peer);
     r = job ? admit(job, spec, reply->peer, err) : 0;
     if (r == ADMIT_ANEW && job)
         give_up(job);

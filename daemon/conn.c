@@ -7,7 +7,9 @@
 #include "util/error.h"
 #include "util/log.h"
 
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Reads in one turn of the loop: then others get theirs. */
@@ -26,6 +28,7 @@ struct conn {
     struct frame_reader reader;
     bool must_claim; /* the frame that is on its way, the descriptor that waits */
     int fd;
+    int pidfd; /* of the process that connected; -1: not known */
     uv_poll_t poll;
     int events; /* that are polled for now */
     bool closed, paused;
@@ -43,7 +46,7 @@ static bool
 wants_requests(const struct conn *conn)
 {
     return quota_has_room(&conn->peer->quota) && outbox_size(&conn->out) < OUT_HIGH &&
-           !conn->daemon->stopping;
+           !conn->daemon->stopping && !conn->hung_up;
 }
 
 /* Also more of a request that is not whole yet? */
@@ -84,7 +87,7 @@ update_events(struct conn *conn)
         return;
     update_turn(conn);
     set_paused(conn, !wants_requests(conn));
-    if (wants_bytes(conn))
+    if (wants_bytes(conn) || conn->hung_up)
         events |= UV_READABLE;
     if (outbox_size(&conn->out))
         events |= UV_WRITABLE;
@@ -125,6 +128,42 @@ on_answer(void *data, struct frame *frame)
     else if (r < 0)
         hang_up(conn, "no memory for its answer"); /* it would wait for it for ever */
     update_events(conn);
+}
+
+/* ---- is anybody there? ---- */
+
+/* Asked, not told: where nothing is read for now, nothing is polled either. */
+static bool
+is_gone(void *data)
+{
+    struct conn *conn = data;
+    struct pollfd fds[] = {{.fd = conn->fd}, {.fd = conn->pidfd, .events = POLLIN}};
+
+    return poll(fds, 2, 0) > 0 && (fds[0].revents & POLLHUP || fds[1].revents & POLLIN);
+}
+
+static void
+evict(void *data)
+{
+    struct conn *conn = data;
+
+    hang_up(conn, "its process has ended, and another one comes for its place");
+    session_done(&conn->session);
+    update_events(conn);
+}
+
+/* A number alone may be another process's by the time that it is asked for. One of
+ * another PID namespace has none.
+ */
+static int
+open_peer(int fd)
+{
+    struct ucred creds = {0};
+    socklen_t size = sizeof creds;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &creds, &size) < 0 || creds.pid <= 0)
+        return -1;
+    return (int)syscall(SYS_pidfd_open, creds.pid, 0u); /* Linux 5.3; CLOEXEC */
 }
 
 static void
@@ -242,7 +281,7 @@ static void
 on_ready(uv_poll_t *poll, int status, int events)
 {
     struct conn *conn = poll->data;
-    int r = status;
+    int r = conn->hung_up ? -ECONNRESET : status;
 
     if (r == 0 && events & UV_WRITABLE)
         r = outbox_send(&conn->out, conn->fd);
@@ -314,6 +353,8 @@ conn_free(struct conn *conn)
     frame_reader_done(&conn->reader);
     peer_unref(conn->peer);
     close(conn->fd);
+    if (conn->pidfd >= 0)
+        close(conn->pidfd);
     free(conn);
 }
 
@@ -351,6 +392,7 @@ conn_open(struct daemon *daemon, int fd, struct lighter_error *err)
         return fail_nomem(err);
     }
     conn->fd = fd;
+    conn->pidfd = open_peer(fd);
     r = init(conn, daemon, err);
     if (r < 0) {
         conn_free(conn);
@@ -360,6 +402,8 @@ conn_open(struct daemon *daemon, int fd, struct lighter_error *err)
     conn->turn = (struct turn){.data = conn, .on_turn = on_turn, .on_late = on_late};
     conn->peer->data = conn;
     conn->peer->on_answer = on_answer;
+    conn->peer->is_gone = is_gone;
+    conn->peer->evict = evict;
     conn->peer->on_room = on_room;
     conn->peer->room_data = daemon; /* outlives every peer: others wait for the room */
     session_init(&conn->session, daemon, conn->peer);

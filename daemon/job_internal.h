@@ -134,6 +134,9 @@ int rank_open(struct rank *rank, const struct job_spec *spec, struct seat *seat,
  */
 void rank_close(struct rank *rank, enum rank_state after);
 
+/* Its process has gone: no batch of its waits for space any more. */
+void rank_hurry(struct rank *rank);
+
 void rank_free_streams(struct rank *rank);
 void rank_forget_past(struct rank *rank); /* also on the job's worker */
 

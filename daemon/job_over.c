@@ -175,7 +175,15 @@ job_discard(struct job *job)
     job_answer_waiting(job, &job->error);
     job->doom = JOB_ABORTED;
     job->discarding = true;
-    job_finish(job);
+    if (!job->n_connected) {
+        job_finish(job);
+        return;
+    }
+    for (uint32_t i = 0; i < job->n_ranks; i++) { /* the last of them goes on */
+        rank_hurry(job->ranks[i]);
+        if (job->ranks[i]->seat && peer_is_gone(job->ranks[i]->peer))
+            peer_evict(job->ranks[i]->peer);
+    }
 }
 
 /* ---- is it time? ---- */

@@ -32,6 +32,19 @@ peer_unref(struct peer *peer)
     return NULL;
 }
 
+bool
+peer_is_gone(const struct peer *peer)
+{
+    return !peer->on_answer || (peer->is_gone && peer->is_gone(peer->data));
+}
+
+void
+peer_evict(struct peer *peer)
+{
+    if (peer->on_answer && peer->evict)
+        peer->evict(peer->data);
+}
+
 void
 peer_charge(struct peer *peer, size_t size)
 {

@@ -20,6 +20,12 @@ struct peer {
     /* takes the frame; NULL: there is no memory for an answer that is owed */
     void (*on_answer)(void *data, struct frame *frame);
     void *data;
+    /* has its process ended, or hung up? Also where a child of it still holds the
+     * socket, or nothing is read from it for now
+     */
+    bool (*is_gone)(void *data);
+    /* its seats are free at once, the connection is closed soon; data outlives this */
+    void (*evict)(void *data);
 
     /* bytes were released; stays when the connection has closed, for the room is not
      * this peer's alone */
@@ -31,6 +37,11 @@ struct peer {
 struct peer *peer_new(struct quota *parent, size_t max_bytes);
 struct peer *peer_ref(struct peer *peer);
 struct peer *peer_unref(struct peer *peer); /* returns NULL */
+
+/* Is there nobody any more who could make use of an answer? */
+bool peer_is_gone(const struct peer *peer);
+/* Of a peer that is gone. */
+void peer_evict(struct peer *peer);
 
 void peer_charge(struct peer *peer, size_t size);
 void peer_release(struct peer *peer, size_t size);

@@ -121,6 +121,14 @@ rank_close(struct rank *rank, enum rank_state after)
     on_closed(rank, 0, NULL);
 }
 
+void
+rank_hurry(struct rank *rank)
+{
+    for (uint32_t i = 0; rank->streams && i < rank->job->n_outputs; i++)
+        if (rank->streams[i].opened)
+            stream_hurry(&rank->streams[i]);
+}
+
 /* ---- what they tell ---- */
 
 static void
@@ -143,6 +151,23 @@ on_written(void *data, const struct stream *stream, uint64_t n_samples,
     job->jobs->n_samples += n_samples;
 }
 
+/* It has said its end, and went before it could hear that a batch was refused: the end
+ * does not count.
+ */
+static void
+take_end_back(struct rank *rank, const struct lighter_error *error)
+{
+    if (rank->state != RANK_CLOSING || rank->after_closing != RANK_ENDED || rank->seat)
+        return;
+    job_doom(rank->job, JOB_INTERRUPTED,
+             "rank %u vanished, and a batch was refused: %s", rank->number,
+             error->message);
+    rank->after_closing = RANK_LOST;
+    rank->job->n_lost++;
+    for (uint32_t i = 0; i < rank->job->n_outputs; i++)
+        rank->streams[i].ending = false;
+}
+
 static void
 on_refused(void *data, const struct stream *stream, const struct lighter_error *error)
 {
@@ -152,6 +177,7 @@ on_refused(void *data, const struct stream *stream, const struct lighter_error *
     output->n_refused++;
     output->last_error = *error;
     rank->job->jobs->n_refused++;
+    take_end_back(rank, error);
 }
 
 static void

@@ -200,6 +200,7 @@ seat_abort(struct seat *seat, const char *reason, struct reply *reply,
     job_doom(rank->job, JOB_ABORTED, "rank %u aborted%s%s", rank->number,
              *reason ? ": " : "", reason);
     rank->reply = reply_take(reply);
+    rank_hurry(rank);
     if (rank->attached)
         abort_again(rank);
     else
@@ -225,6 +226,7 @@ seat_leave(struct seat *seat)
         job_settle(job);
         return;
     }
+    rank_hurry(rank);
     if (rank->state != RANK_OPEN)
         return; /* opening: rank_opened() sees it; else it has said its last word */
     job_doom(job, JOB_INTERRUPTED, "rank %u vanished without end or abort",

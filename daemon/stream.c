@@ -191,6 +191,10 @@ finish_share(struct stream *stream, const struct batch_share *share)
     const struct batch *batch = share->batch;
 
     stream->seq = batch->seq;
+    if (!batch->refuser)
+        stream->spent = false;
+    else if (stream->full_since && stream->last_try)
+        stream->spent = true;
     stream->last_try = false;
     stream->full_since = 0;
     if (batch->refuser)
@@ -263,6 +267,10 @@ static void
 wait_for_space(struct stream *stream)
 {
     stream->full = true;
+    if (stream->hurried) {
+        stream_retry(stream, true);
+        return;
+    }
     if (stream->full_since)
         return;
     stream->full_since = uv_now(stream->setup.loop);
@@ -368,6 +376,14 @@ stream_retry(struct stream *stream, bool last)
         begin_writing(stream);
 }
 
+void
+stream_hurry(struct stream *stream)
+{
+    stream->hurried = true;
+    if (stream->full)
+        stream_retry(stream, true);
+}
+
 /* The stream has it in hand. With the last one it begins: one worker checks it for all
  * of them.
  */
@@ -375,6 +391,7 @@ static void
 take_in_hand(struct stream *stream, struct batch *batch)
 {
     stream->busy = true;
+    stream->last_try = stream->hurried || stream->spent;
     if (++batch->n_here < batch->n_active)
         return;
     batch->n_here = 0;

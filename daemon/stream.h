@@ -139,6 +139,8 @@ struct stream {
     bool journal_full;          /* likewise: the journal's disk, not the outputs' */
     struct storage_space space; /* likewise: what is left there */
     bool last_try;              /* it does not wait any more */
+    bool hurried;               /* none does: who sent them has gone */
+    bool spent;                 /* nor does the next one: one has waited in vain */
     uint64_t full_since;        /* likewise; 0: it has not waited */
     struct stream_part *parts;  /* max_parts of them; [0] does all that is not split */
     unsigned n_parts;           /* of the batch in hand */
@@ -168,6 +170,11 @@ void streams_push(struct stream *streams, struct batch *batch);
  * failed.
  */
 void stream_retry(struct stream *stream, bool last);
+
+/* Whoever sent them has gone, and does not make room: from now on no batch waits for
+ * space.
+ */
+void stream_hurry(struct stream *stream);
 
 /* Is a worker in the plugin for longer than `limit_ms`? *ret_seq: with which batch; 0:
  * it opens.

@@ -4,6 +4,7 @@
 #include "daemon/job_internal.h"
 #include "daemon/recovery.h"
 #include "daemon/replay.h"
+#include "daemon/waits.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -162,6 +163,37 @@ is_deserted(const struct job *job)
     return job->state == JOB_OPEN && job->n_outputs && !job->n_connected;
 }
 
+/* Its ranks are all on their way out, or their processes have gone: nothing more is
+ * going to come.
+ */
+static bool
+is_forsaken(const struct job *job)
+{
+    if (job->state != JOB_OPEN || !job->n_outputs || job->discarding)
+        return false;
+    for (uint32_t i = 0; i < job->n_ranks; i++) {
+        const struct rank *rank = job->ranks[i];
+        bool is_here =
+            rank->attached || rank->state == RANK_OPENING || rank->state == RANK_OPEN;
+
+        if (is_here && !peer_is_gone(rank->peer))
+            return false;
+    }
+    return true;
+}
+
+static int
+fail_live(const struct job *job, struct lighter_error *err)
+{
+    struct wait_report report;
+
+    job_describe_wait(job, &report);
+    return lighter_fail(err, LIGHTER_E_STATE,
+                        "job '%s' (%s) is live: %u of its ranks are connected%s%s",
+                        job->name, job->stage, job->n_connected,
+                        report.reason ? "; " : "", report.message);
+}
+
 /* An unfinished job of that name that nobody is connected to, live or not. */
 static int
 find_unfinished(struct jobs *jobs, const char *name, const char *stage,
@@ -170,9 +202,7 @@ find_unfinished(struct jobs *jobs, const char *name, const char *stage,
     struct job *live = jobs_find_live(jobs, name, stage), *job;
 
     if (live && !is_deserted(live))
-        return lighter_fail(err, LIGHTER_E_STATE,
-                            "job '%s' (%s) is live: %u of its ranks are connected",
-                            live->name, live->stage, live->n_connected);
+        return fail_live(live, err);
     *ret_job = live;
     if (live)
         return 0;
@@ -233,9 +263,11 @@ int
 jobs_discard(struct jobs *jobs, const char *name, const char *stage,
              struct reply *reply, struct lighter_error *err)
 {
-    struct job *job;
-    int r = find_unfinished(jobs, name, stage, &job, err);
+    struct job *job = jobs_find_live(jobs, name, stage);
+    int r = 0;
 
+    if (!job || !is_forsaken(job))
+        r = find_unfinished(jobs, name, stage, &job, err);
     if (r < 0)
         return r;
     job->requester = reply_take(reply);

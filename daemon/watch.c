@@ -37,9 +37,23 @@ watch_stream(struct jobs *jobs, struct stream *stream)
         end_hang(stream, seq);
 }
 
+/* One whose process has been killed meanwhile is not read, while its batches wait. */
+static void
+watch_process(struct rank *rank)
+{
+    bool is_full = false;
+
+    for (uint32_t i = 0; rank->streams && i < rank->job->n_outputs; i++)
+        is_full |= rank->streams[i].full;
+    if (is_full && peer_is_gone(rank->peer))
+        rank_hurry(rank);
+}
+
 static void
 watch(struct job *job)
 {
+    for (uint32_t i = 0; i < job->n_ranks; i++)
+        watch_process(job->ranks[i]);
     for (uint32_t i = 0; i < job->n_ranks; i++)
         for (uint32_t j = 0; job->ranks[i]->streams && j < job->n_outputs; j++)
             watch_stream(job->jobs, &job->ranks[i]->streams[j]);
