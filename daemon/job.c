@@ -1,6 +1,7 @@
 /* job.c - see job.h. One job: made of what a rank brings to `open`, freed, and what is
  * to be said of it meanwhile.
  */
+#include "daemon/ending.h"
 #include "daemon/job_internal.h"
 #include "util/error.h"
 
@@ -151,6 +152,7 @@ job_free(struct job *job)
     free(job->warning);
     free(job->fingerprint);
     free(job->missing);
+    ending_forget(job);
     if (job->replaced)
         job_free(job->replaced);
     free(job->request.data);

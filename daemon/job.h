@@ -121,6 +121,7 @@ struct job_output {
 };
 
 struct parked_open;
+struct job_ending;
 
 struct job {
     TAILQ_ENTRY(job) link;
@@ -158,19 +159,20 @@ struct job {
     uint64_t damaged_at; /* where its journal is no record, before others; 0: nowhere */
     bool is_unreadable;  /* its journal is: it can only be discarded */
     bool is_consented;   /* finalize: though the journal is damaged */
-    char *missing;       /* of one that is over: ranks that had not ended, for people;
-                            owned; NULL: none */
-    bool is_revived;     /* it goes on from its journal */
-    bool was_live;       /* when its daemon ended: its ranks may be about to come */
-    bool is_inherited;   /* it was once live when its daemon ended */
-    bool is_awaited;     /* ... and nobody has come back to it yet */
-    bool is_taken_over;  /* the heir gets it, when it is prepared */
-    bool finalizing;     /* publish what is there; nobody comes again */
-    bool is_unsure;      /* a sync failed: what was not durable before may be lost */
-    bool discarding;     /* remove what is there */
-    bool tries_again;    /* new processes resume it: from its first refused batch on */
-    bool is_complete;    /* its outputs are whole and are to be shown */
-    bool is_published;   /* says its journal */
+    struct job_ending *ending; /* that its journal tells of, or NULL; owned */
+    char *missing;      /* of one that is over: ranks that had not ended, for people;
+                                 owned; NULL: none */
+    bool is_revived;    /* it goes on from its journal */
+    bool was_live;      /* when its daemon ended: its ranks may be about to come */
+    bool is_inherited;  /* it was once live when its daemon ended */
+    bool is_awaited;    /* ... and nobody has come back to it yet */
+    bool is_taken_over; /* the heir gets it, when it is prepared */
+    bool finalizing;    /* publish what is there; nobody comes again */
+    bool is_unsure;     /* a sync failed: what was not durable before may be lost */
+    bool discarding;    /* remove what is there */
+    bool tries_again;   /* new processes resume it: from its first refused batch on */
+    bool is_complete;   /* its outputs are whole and are to be shown */
+    bool is_published;  /* says its journal */
     struct reply requester; /* who asked for finalize or discard is owed an answer */
     struct job_sync *sync;  /* in progress, or NULL */
     STAILQ_HEAD(, job_flush) flushes;    /* answers owed when all of now is durable */

@@ -35,10 +35,11 @@ enum journal_kind {
     JOURNAL_ENDED = 6,     /* rank, writer: no more batches come */
     JOURNAL_DURABLE = 7,   /* size: what is recorded before this place is on the disk */
     JOURNAL_COMPLETE = 8,  /* all outputs are whole and durable: they are to be shown */
-    JOURNAL_PUBLISHED = 9, /* they have their final names. The first, and the only one:
+    JOURNAL_PUBLISHED = 9, /* they have their final names. The first, OVER follows:
                               seq, text: as of a JOURNAL_JOB; n_samples, size: the
                               job's */
-    JOURNAL_RESTED = 11,   /* its ranks have gone; nobody is about to come back */
+    JOURNAL_RESTED = 11,   /* its ranks have gone; nobody is about to come back. Before
+                              there was OVER */
     JOURNAL_CRASHED = 10,  /* rank, writer, seq: the daemon died of this batch */
     JOURNAL_STAGED = 12,   /* writer: this was made for it, and is ours. seq: the inode;
                               size: the device; text: its name in the directory of the
@@ -54,6 +55,9 @@ enum journal_kind {
                               message, and such a number for each writer (u64) */
     JOURNAL_ATTEMPT = 16,  /* text: the start of the program that has the job from here
                               on; empty: it does not say which it is */
+    JOURNAL_OVER = 18,     /* its ranks have gone, as of a RESTED; or it is published,
+                              and this is the second record. seq: 1 where it was live
+                              when a daemon died; text: how it was over (ending.c) */
 };
 
 #define JOURNAL_NO_RANK UINT32_MAX

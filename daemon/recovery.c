@@ -1,6 +1,7 @@
 /* recovery.c - see recovery.h. */
 #include "daemon/recovery.h"
 
+#include "daemon/ending.h"
 #include "daemon/job_internal.h"
 #include "daemon/publish.h"
 #include "daemon/replay.h"
@@ -50,9 +51,11 @@ discard_outputs(struct job *job, struct lighter_error *err)
     return r;
 }
 
-/* A journal that begins with `first`, about this job. */
+/* A journal that begins with `first`, about this job. Of one that is over it need not
+ * be durable.
+ */
 static int
-create_journal(struct job *job, struct journal_record *first, bool durable,
+create_journal(struct job *job, struct journal_record *first, bool is_over,
                struct lighter_error *err)
 {
     char name[NAME_MAX + 1];
@@ -65,8 +68,10 @@ create_journal(struct job *job, struct journal_record *first, bool durable,
     r = journal_begin(&job->journal, state_fd(job), name, err);
     if (r == 0)
         r = journal_append(&job->journal, first, err);
+    if (r == 0 && is_over)
+        r = ending_append(job, JOB_PUBLISHED, err);
     if (r == 0)
-        r = journal_replace(&job->journal, state_fd(job), name, durable, err);
+        r = journal_replace(&job->journal, state_fd(job), name, !is_over, err);
     return r;
 }
 
@@ -79,7 +84,7 @@ recovery_begin(struct job *job, struct lighter_error *err)
     if (r < 0)
         return r;
     job->id = random_id();
-    r = create_journal(job, &first, true, err);
+    r = create_journal(job, &first, false, err);
     job->has_journal = r == 0;
     if (r < 0)
         job->id = 0;
@@ -498,10 +503,8 @@ recovery_open_shards(struct job *job, bool all, struct lighter_error *err)
 void
 recovery_rest(struct job *job)
 {
-    struct journal_record rested = {.kind = JOURNAL_RESTED};
-
     /* where it cannot be noted a rank of its next run may join it */
-    journal_append(&job->journal, &rested, NULL);
+    ending_append(job, job->doom, NULL);
 }
 
 int
@@ -538,5 +541,5 @@ recovery_finish(struct job *job, struct lighter_error *err)
         .kind = JOURNAL_PUBLISHED, .n_samples = job->n_samples, .size = job->n_bytes};
 
     journal_close(&job->journal);
-    return create_journal(job, &published, false, err);
+    return create_journal(job, &published, true, err);
 }

@@ -2,6 +2,7 @@
 #include "daemon/replay.h"
 
 #include "config.h"
+#include "daemon/ending.h"
 #include "daemon/job_internal.h"
 #include "util/error.h"
 
@@ -449,6 +450,7 @@ visit_job(struct replay *replay, const struct journal_record *record, uint64_t e
         return 0;
     case JOURNAL_PLACE:
         job->was_live = true;
+        ending_forget(job);
         if (record->writer < JOB_WRITERS_MAX)
             replay->places[record->writer] = *record;
         return 0;
@@ -458,6 +460,8 @@ visit_job(struct replay *replay, const struct journal_record *record, uint64_t e
     case JOURNAL_RESTED:
         job->was_live = false;
         return 0;
+    case JOURNAL_OVER:
+        return ending_keep(job, record, err);
     case JOURNAL_COMPLETE:
         job->is_complete = true;
         return 0;
@@ -509,6 +513,7 @@ forget(struct job *job)
     job->n_batches = job->n_samples = job->n_bytes = 0;
     job->is_complete = job->is_published = job->was_live = false;
     job->damaged_at = 0;
+    ending_forget(job);
 }
 
 /* How far a rank has come, and whether it comes again. */
@@ -622,6 +627,43 @@ replay_below(struct replay *replay, uint64_t limit, struct lighter_error *err)
     return r < 0 ? r : settled;
 }
 
+static int
+visit_durable(void *data, const struct journal_record *record, uint64_t end,
+              struct lighter_error *err)
+{
+    const struct job *job = data;
+    struct rank *rank = job_rank(job, record->rank);
+
+    (void)end, (void)err;
+    if (!rank || !rank->past || record->writer >= job->n_outputs)
+        return 0;
+    if (record->kind == JOURNAL_DROPPED)
+        for (uint32_t i = 0; i < job->n_outputs; i++)
+            rank->past[i].durable = record->seq;
+    else if (journal_is_written(record->kind) || record->kind == JOURNAL_REFUSED)
+        rank->past[record->writer].durable = record->seq;
+    return 0;
+}
+
+/* How far its ranks are safe from a loss of power. */
+static int
+note_durable(struct replay *replay, struct lighter_error *err)
+{
+    struct job *job = replay->job;
+    int r = journal_look(job->journal.fd, replay->durable, visit_durable, job, err);
+
+    for (uint32_t i = 0; i < job->n_ranks; i++) {
+        struct rank *rank = job->ranks[i];
+        uint64_t seq = rank->past && job->n_outputs ? UINT64_MAX : 0;
+
+        for (uint32_t j = 0; rank->past && j < job->n_outputs; j++)
+            if (rank->past[j].durable < seq)
+                seq = rank->past[j].durable;
+        rank->durable = seq;
+    }
+    return r;
+}
+
 int
 replay_open(struct replay *ret_replay, struct job *job, struct lighter_error *err)
 {
@@ -633,7 +675,8 @@ replay_open(struct replay *ret_replay, struct job *job, struct lighter_error *er
     if (r < 0)
         return r;
     ret_replay->job = job;
-    return replay_below(ret_replay, UINT64_MAX, err);
+    r = replay_below(ret_replay, UINT64_MAX, err);
+    return r < 0 ? r : note_durable(ret_replay, err);
 }
 
 int

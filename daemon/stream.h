@@ -61,6 +61,8 @@ struct stream_past {
     uint64_t n_refused;   /* batches, in all of them */
     uint64_t crashed_seq; /* of the batch that the daemon died of last */
     unsigned n_crashes;   /* how often it did */
+    uint64_t durable; /* seq: up to here no loss of power takes a batch back, said its
+                         journal when it was read */
 };
 
 void stream_past_done(struct stream_past *past);

@@ -1,6 +1,7 @@
 /* unfinished.c - jobs that are over without being published: those that earlier daemons
  * left, and what people do with them. That ranks go on with them is admission.c's.
  */
+#include "daemon/ending.h"
 #include "daemon/job_internal.h"
 #include "daemon/recovery.h"
 #include "daemon/replay.h"
@@ -108,8 +109,10 @@ static void
 tell_state(struct job *job)
 {
     job->state = job->is_published ? JOB_PUBLISHED : JOB_INTERRUPTED;
-    job->is_inherited = job->was_live;
-    if (job->is_published || job->is_unreadable)
+    job->is_inherited |= job->was_live;
+    if (job->is_published)
+        job->n_ended = job->world_size; /* as far as 0.1.0 says */
+    if (job->is_unreadable)
         return;
     if (job->damaged_at) {
         recovery_tell_damage(job, &job->error);
@@ -117,6 +120,8 @@ tell_state(struct job *job)
                   job->error.message);
         return;
     }
+    if (ending_show(job) || job->is_published)
+        return;
     lighter_fail(&job->error, LIGHTER_E_STATE,
                  "job '%s' is not published: the daemon ended before; what was "
                  "written stays aside",
@@ -136,8 +141,9 @@ load(void *data, const char *name, struct lighter_error *err)
         return 0;
     is_ready = job_is_whole(job) && !job->is_published && !job->is_unreadable &&
                !job->damaged_at;
-    tell_state(job);
     job_count_outputs(job);
+    tell_state(job);
+    ending_forget(job);
     job_release(job);
     jobs_add_past(job);
     if (is_ready)

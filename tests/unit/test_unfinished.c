@@ -852,6 +852,66 @@ START_TEST(of_published_jobs_as_many_are_remembered_as_in_the_history)
 }
 END_TEST
 
+/* ---- as it was
+ * -------------------------------------------------------------------- */
+
+START_TEST(a_job_that_was_aborted_is_shown_so_by_the_next_daemon)
+{
+    struct reply reply = reply_new(clients[0].peer, ++last_id);
+
+    open_job(ANN, &seats[0], 0, 2, CSV);
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
+    ck_assert_int_eq(seat_abort(&seats[0], "out of memory", &reply, &err), 0);
+    settle();
+    daemon_starts_again();
+    ck_assert_str_eq(last_state(), "aborted");
+    ck_assert_ptr_nonnull(strstr(last_job()->error.message, "out of memory"));
+    ck_assert(job_is_unfinished(last_job()));
+    ck_assert_uint_eq(last_job()->n_batches, 1);
+}
+END_TEST
+
+START_TEST(a_job_that_was_published_is_shown_as_it_was_by_the_next_daemon)
+{
+    open_job(ANN, &seats[0], 0, 1, CSV ", " FILES);
+    write_batch(ANN, &seats[0], 1, "{'x': ['a'], 't': " TENSOR_1 "}");
+    end_rank(ANN, &seats[0]);
+    daemon_starts_again();
+    ck_assert_str_eq(last_state(), "published");
+    ck_assert_uint_eq(last_job()->n_ended, 1);
+    ck_assert_uint_eq(last_job()->n_batches, 1);
+    ck_assert_uint_eq(last_job()->n_samples, 1);
+    ck_assert_uint_eq(last_job()->outputs[1].n_samples, 1);
+    ck_assert_uint_gt(last_job()->outputs[1].n_bytes, 0);
+}
+END_TEST
+
+START_TEST(of_a_job_that_was_finalized_not_all_ranks_have_ended)
+{
+    open_job(ANN, &seats[0], 0, 3, CSV);
+    begin_end(ANN, &seats[0], false);
+    settle();
+    ck_assert_int_eq(finalize_partial(), 0);
+    daemon_starts_again();
+    ck_assert_uint_eq(last_job()->n_ended, 1);
+}
+END_TEST
+
+START_TEST(how_far_a_rank_is_durable_is_known_to_the_next_daemon)
+{
+    int64_t id = open_job(ANN, &seats[0], 0, 2, CSV ", " FILES);
+
+    write_batch(ANN, &seats[0], 1, "{'x': ['a'], 't': " TENSOR_1 "}");
+    write_batch(ANN, &seats[0], 2, "{'x': ['b'], 't': " TENSOR_1 "}");
+    begin_flush(ANN, &seats[0]);
+    settle();
+    write_batch(ANN, &seats[0], 3, "{'x': ['c'], 't': " TENSOR_1 "}");
+    daemon_starts_again();
+    resume(ANN, &seats[0], 0, 2, CSV ", " FILES, id, 3, 3);
+    ck_assert_uint_eq(TAILQ_FIRST(&jobs.live)->ranks[0]->durable, 2);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -914,6 +974,11 @@ main(void)
     tcase_add_test(place, a_damaged_job_can_be_discarded);
     tcase_add_test(place, a_job_begun_anew_in_the_place_of_a_damaged_one_is_warned);
     tcase_add_test(place, what_a_loss_of_power_took_is_no_damage);
+    tcase_add_test(place, a_job_that_was_aborted_is_shown_so_by_the_next_daemon);
+    tcase_add_test(place,
+                   a_job_that_was_published_is_shown_as_it_was_by_the_next_daemon);
+    tcase_add_test(place, of_a_job_that_was_finalized_not_all_ranks_have_ended);
+    tcase_add_test(place, how_far_a_rank_is_durable_is_known_to_the_next_daemon);
     tcase_add_test(
         place,
         without_the_state_directory_what_is_live_is_published_and_no_more_begins);
