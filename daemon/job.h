@@ -25,6 +25,12 @@
 #define JOBS_LIVE_MAX 4096
 #define JOBS_PAST_MAX 100 /* of those that are finished */
 
+/* Published, and a client has not heard of it: it is remembered for so long at least,
+ * as long as there are not too many.
+ */
+#define JOBS_UNHEARD_MS 3600000
+#define JOBS_UNHEARD_MAX 10000
+
 enum job_state {
     JOB_PREPARING,
     JOB_OPEN,
@@ -151,7 +157,8 @@ struct job {
     char *warning;        /* for who opens it, or NULL; owned */
     struct job *replaced; /* an unfinished one of that name, to be removed; owned */
 
-    uint64_t id;               /* the same in every daemon that has it */
+    uint64_t id;            /* the same in every daemon that has it */
+    uint64_t unheard_until; /* uv_now(), ms: a client may come to ask; 0: none will */
     uint64_t published_before; /* id of the last of its name that was; 0: unknown */
     struct journal journal;    /* open while the job is live */
     struct frame request; /* the `open` that made it, until the journal has it; owned */

@@ -136,6 +136,12 @@ rank_answer_error(struct rank *rank, const struct lighter_error *error)
     detach(rank);
 }
 
+void
+job_is_unheard(struct job *job)
+{
+    job->unheard_until = uv_now(job->jobs->loop) + JOBS_UNHEARD_MS;
+}
+
 static void
 answer_end(struct rank *rank)
 {
@@ -143,6 +149,8 @@ answer_end(struct rank *rank)
 
     wait_over(rank);
     if (reply_owed(&rank->reply)) {
+        if (!rank->seat) /* its connection is gone: it comes again, and asks */
+            job_is_unheard(rank->job);
         reply_begin(&rank->reply, &out);
         msgpack_pack_map(&out.packer, 2);
         pack_end_fields(&out, rank->job, rank->job->state == JOB_PUBLISHED);

@@ -153,6 +153,9 @@ void rank_answer_error(struct rank *rank, const struct lighter_error *error);
 void rank_answer_ended(struct rank *rank);
 void rank_answer_lost(struct rank *rank);
 
+/* A client of it may not have heard how it was over, and come to ask. */
+void job_is_unheard(struct job *job);
+
 /* Likewise to ranks that have ended and wait, or to all. */
 void job_answer_waiting(struct job *job, const struct lighter_error *error);
 void job_answer_published(struct job *job);

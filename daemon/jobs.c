@@ -106,20 +106,28 @@ after_forget(uv_work_t *work, int status)
     job_free(job);
 }
 
-/* The oldest that is finished, where there are more than are kept; else NULL. */
+/* The oldest that is finished, and of which everybody has heard, where there are more
+ * than are kept; else NULL.
+ */
 static struct job *
 find_surplus(const struct jobs *jobs)
 {
-    struct job *job, *oldest = NULL;
-    uint32_t n_finished = 0;
+    struct job *job, *oldest = NULL, *heard = NULL;
+    uint32_t n_finished = 0, n_heard = 0;
 
     TAILQ_FOREACH (job, &jobs->past, link) {
         if (job_is_unfinished(job))
             continue;
         oldest = oldest ? oldest : job;
         n_finished++;
+        if (job->unheard_until > uv_now(jobs->loop))
+            continue;
+        heard = heard ? heard : job;
+        n_heard++;
     }
-    return n_finished > JOBS_PAST_MAX ? oldest : NULL;
+    if (n_heard > JOBS_PAST_MAX)
+        return heard;
+    return n_finished > JOBS_UNHEARD_MAX ? oldest : NULL;
 }
 
 static void

@@ -65,7 +65,9 @@ create_journal(struct job *job, struct journal_record *first, bool is_over,
     first->seq = job->id;
     first->text = job->request.data;
     first->text_size = job->request.size;
-    r = journal_begin(&job->journal, state_fd(job), name, err);
+    r = state_ensure(job->jobs->state, err);
+    if (r == 0)
+        r = journal_begin(&job->journal, state_fd(job), name, err);
     if (r == 0)
         r = journal_append(&job->journal, first, err);
     if (r == 0 && is_over)

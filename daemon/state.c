@@ -113,7 +113,7 @@ state_open(struct state *state, const char *directory, const char *socket,
     char absolute[PATH_MAX];
     int r;
 
-    *state = (struct state){.fd = -1};
+    *state = (struct state){.fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
     if (socket[0] != '/' && realpath(".", absolute)) {
         strncat(absolute, "/", sizeof absolute - strlen(absolute) - 1);
         strncat(absolute, socket, sizeof absolute - strlen(absolute) - 1);
@@ -127,6 +127,43 @@ state_open(struct state *state, const char *directory, const char *socket,
         close(state->fd);
         state->fd = -1;
     }
+    return r;
+}
+
+static bool
+is_removed(const struct state *state)
+{
+    struct stat status;
+
+    return fstat(state->fd, &status) == 0 && status.st_nlink == 0;
+}
+
+/* Who has the descriptor's number goes on with the new one. */
+static int
+make_anew(struct state *state, struct lighter_error *err)
+{
+    struct state anew = *state;
+    int r = path_make_directory(state->path, &anew.fd, err);
+
+    if (r < 0)
+        return error_wrap(err, r, "the state directory '%s' was removed", state->path);
+    r = lock(&anew, err);
+    if (r == 0 && dup3(anew.fd, state->fd, O_CLOEXEC) < 0)
+        r = lighter_fail_os(err, errno, "open the state directory '%s'", state->path);
+    close(anew.fd);
+    if (r == 0)
+        log_warning("made anew, for it was removed directory=%s", state->path);
+    return r;
+}
+
+int
+state_ensure(struct state *state, struct lighter_error *err)
+{
+    int r;
+
+    pthread_mutex_lock(&state->lock);
+    r = is_removed(state) ? make_anew(state, err) : 0;
+    pthread_mutex_unlock(&state->lock);
     return r;
 }
 

@@ -11,11 +11,13 @@
 #include <lighter/error.h>
 
 #include <linux/limits.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 struct state {
-    int fd; /* the directory, locked */
+    int fd;               /* the directory, locked; the same number for its life */
+    pthread_mutex_t lock; /* held while it is made anew */
     char path[PATH_MAX];
 };
 
@@ -24,6 +26,12 @@ struct state {
  */
 int state_open(struct state *state, const char *directory, const char *socket,
                struct lighter_error *err);
+
+/* Where it was removed meanwhile it is made anew, and locked; the log says so: what it
+ * remembered is lost. Before anything is made in it; any worker.
+ * Return: 0; -EBUSY where another daemon has it by now; -errno.
+ */
+int state_ensure(struct state *state, struct lighter_error *err);
 
 /* Let go of it; an empty one is removed. */
 void state_done(struct state *state);

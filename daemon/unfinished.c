@@ -112,6 +112,8 @@ tell_state(struct job *job)
     job->is_inherited |= job->was_live;
     if (job->is_published)
         job->n_ended = job->world_size; /* as far as 0.1.0 says */
+    if (job->is_published)
+        job_is_unheard(job); /* its daemon may have died before it answered */
     if (job->is_unreadable)
         return;
     if (job->damaged_at) {

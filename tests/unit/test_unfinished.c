@@ -4,6 +4,7 @@
 #include "tests/unit/job_clients.h"
 #include "tests/unit/job_surgery.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define STAGING "d/.lighterd.job.predict.0/"
@@ -793,10 +794,8 @@ START_TEST(what_a_loss_of_power_took_is_no_damage)
 }
 END_TEST
 
-START_TEST(without_the_state_directory_what_is_live_is_published_and_no_more_begins)
+START_TEST(a_state_directory_that_was_removed_is_made_anew)
 {
-    uint32_t request;
-
     open_job(ANN, &seats[0], 0, 1, CSV);
     write_batch(ANN, &seats[0], 1, "{'x': [1]}");
     ck_assert_int_eq(unlinkat(jobs.state->fd, JOURNAL, 0), 0);
@@ -804,14 +803,65 @@ START_TEST(without_the_state_directory_what_is_live_is_published_and_no_more_beg
     write_batch(ANN, &seats[0], 2, "{'x': [2]}");
     end_rank(ANN, &seats[0]);
     expect_file("p.csv", "x\r\n1\r\n2\r\n");
+    ck_assert_int_eq(n_journals(), 1);
 
+    daemon_starts_again();
+    ck_assert_str_eq(last_state(), "published");
+    ck_assert_int_eq(unlinkat(jobs.state->fd, JOURNAL, 0), 0);
+    ck_assert_int_eq(rmdir(jobs.state->path), 0);
+    open_job(ANN, &seats[0], 0, 1, CSV);
+    daemon_starts_again();
+    ck_assert_str_eq(last_state(), "interrupted");
+}
+END_TEST
+
+START_TEST(where_the_state_directory_cannot_be_made_anew_it_is_named)
+{
+    uint32_t request;
+
+    ck_assert_int_eq(rmdir(jobs.state->path), 0);
+    ck_assert_int_eq(mknod(jobs.state->path, S_IFREG | 0600, 0), 0); /* in its place */
     request = begin_open(ANN, &seats[0], 0, 1, CSV);
     settle();
-    expect_error(ANN, request, "os", "make the journal '" JOURNAL);
-    daemon_starts_again();
-    ck_assert_uint_eq(jobs.n_past, 0);
+    expect_error(ANN, request, "os", jobs.state->path);
+    expect_error(ANN, request, "os", "was removed");
+    ck_assert_int_eq(unlink(jobs.state->path), 0);
     open_rank(ANN, &seats[0], 0, 1, CSV);
-    end_rank(ANN, &seats[0]);
+}
+END_TEST
+
+START_TEST(a_client_that_comes_back_after_a_hundred_other_jobs_hears_of_its_end)
+{
+    int64_t id = open_job(ANN, &seats[0], 0, 1, CSV);
+    char name[16];
+
+    begin_end(ANN, &seats[0], true);
+    seat_leave(&seats[0]); /* before it is answered */
+    settle();
+    for (int i = 0; i <= JOBS_PAST_MAX; i++) {
+        snprintf(name, sizeof name, "job%d", i);
+        ck_assert_int_eq(open_as(BOB, &seats[1], name, 0, 1, CSV_OF("q.csv")), 0);
+        settle();
+        end_rank(BOB, &seats[1]);
+    }
+    expect_published(ANN, come_back(ANN, &seats[0], 0, 1, CSV, id, 0), true);
+}
+END_TEST
+
+START_TEST(a_client_that_comes_back_to_the_next_daemon_hears_of_its_end_too)
+{
+    int64_t id = open_job(ANN, &seats[0], 0, 1, CSV);
+    char name[16];
+
+    end_rank(ANN, &seats[0]); /* the answer may not have been read */
+    daemon_starts_again();
+    for (int i = 0; i <= JOBS_PAST_MAX; i++) {
+        snprintf(name, sizeof name, "job%d", i);
+        ck_assert_int_eq(open_as(BOB, &seats[1], name, 0, 1, CSV_OF("q.csv")), 0);
+        settle();
+        end_rank(BOB, &seats[1]);
+    }
+    expect_published(ANN, come_back(ANN, &seats[0], 0, 1, CSV, id, 0), true);
 }
 END_TEST
 
@@ -979,9 +1029,12 @@ main(void)
                    a_job_that_was_published_is_shown_as_it_was_by_the_next_daemon);
     tcase_add_test(place, of_a_job_that_was_finalized_not_all_ranks_have_ended);
     tcase_add_test(place, how_far_a_rank_is_durable_is_known_to_the_next_daemon);
+    tcase_add_test(place, a_state_directory_that_was_removed_is_made_anew);
+    tcase_add_test(place, where_the_state_directory_cannot_be_made_anew_it_is_named);
     tcase_add_test(
-        place,
-        without_the_state_directory_what_is_live_is_published_and_no_more_begins);
+        place, a_client_that_comes_back_after_a_hundred_other_jobs_hears_of_its_end);
+    tcase_add_test(place,
+                   a_client_that_comes_back_to_the_next_daemon_hears_of_its_end_too);
     tcase_add_test(place,
                    unfinished_jobs_are_kept_and_do_not_push_out_what_is_published);
     tcase_add_test(place, of_published_jobs_as_many_are_remembered_as_in_the_history);
