@@ -52,8 +52,8 @@ session_done(struct session *session)
 /* ---- hello ---- */
 
 /* What this daemon knows beside what 0.1.0 did (doc/protocol.md, hello). */
-static const char *const features[] = {"attempt", "fingerprint", "notices",  "only",
-                                       "partial", "past",        "rank_wait"};
+static const char *const features[] = {"attempt", "fingerprint", "notices",   "only",
+                                       "partial", "past",        "rank_wait", "restore"};
 
 static void
 pack_features(struct message_out *out)

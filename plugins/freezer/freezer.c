@@ -2,9 +2,10 @@
  *
  * In: the names of a model's parameters, then training steps. Out: what is frozen at
  * each step, and until when that stays so. The rules are those of lighter's Freezer:
- * what is named freezes until the limit and then trains; exceptions and, unless others
- * is "keep", all other parameters train. A freezer that first sees a step beyond its
- * limit never froze anything, and leaves everything as it is.
+ * what is named freezes until the limit and then trains; exceptions and, where others
+ * is "train", all other parameters train. With "restore" what is named is at the limit
+ * left to the client, which knows how it was. A freezer that first sees a step beyond
+ * its limit never froze anything, and leaves everything as it is.
  */
 #include "config.h"
 
@@ -25,7 +26,7 @@ enum match { OTHER, NAMED, EXCEPTED };
 
 struct freezer {
     const struct freezer_options *options;
-    bool keeps_others;
+    enum lighter_action on_others, on_named_after;
     bool has_frozen; /* at one step at least */
     size_t count;
     uint8_t matches[]; /* an enum match for each parameter */
@@ -68,7 +69,8 @@ static const struct lighter_option freezer_options[] = {
      .type = LIGHTER_OPTION_STRING,
      .fallback = "train",
      .offset = AT(others),
-     .help = "parameters that are not named: train them, or keep them as they are"},
+     .help = "parameters that are not named: train them, or keep them as they are; "
+             "restore: and at the limit, give those that are named back"},
     {.name = NULL},
 };
 
@@ -113,10 +115,21 @@ check_options(const struct freezer_options *options, struct lighter_error *err)
         return lighter_fail(
             err, LIGHTER_E_VALUE,
             "Only one of `until_step` or `until_epoch` can be specified.");
-    if (strcmp(options->others, "train") != 0 && strcmp(options->others, "keep") != 0)
+    return 0;
+}
+
+static int
+parse_others(struct freezer *freezer, const char *others, struct lighter_error *err)
+{
+    bool restores = strcmp(others, "restore") == 0;
+    bool trains = strcmp(others, "train") == 0;
+
+    if (!trains && !restores && strcmp(others, "keep") != 0)
         return lighter_fail(err, LIGHTER_E_PARAMS,
-                            "'others' expects train or keep, got '%.64s'",
-                            options->others);
+                            "'others' expects train, keep or restore, got '%.64s'",
+                            others);
+    freezer->on_others = trains ? LIGHTER_TRAIN : LIGHTER_KEEP;
+    freezer->on_named_after = restores ? LIGHTER_KEEP : LIGHTER_TRAIN;
     return 0;
 }
 
@@ -133,8 +146,12 @@ freezer_open(void **ret_state, const void *data,
     freezer = calloc(1, sizeof *freezer + parameters->count);
     if (!freezer)
         return lighter_fail_os(err, ENOMEM, "match %zu parameters", parameters->count);
+    r = parse_others(freezer, options->others, err);
+    if (r < 0) {
+        free(freezer);
+        return r;
+    }
     freezer->options = options;
-    freezer->keeps_others = strcmp(options->others, "keep") == 0;
     freezer->count = parameters->count;
     for (size_t i = 0; i < parameters->count; i++)
         freezer->matches[i] = (uint8_t)match(options, parameters->items[i]);
@@ -146,7 +163,7 @@ static void
 act(const struct freezer *freezer, enum lighter_action on_named, uint8_t *actions)
 {
     const uint8_t by_match[] = {
-        [OTHER] = freezer->keeps_others ? LIGHTER_KEEP : LIGHTER_TRAIN,
+        [OTHER] = (uint8_t)freezer->on_others,
         [NAMED] = (uint8_t)on_named,
         [EXCEPTED] = LIGHTER_TRAIN,
     };
@@ -168,7 +185,7 @@ freezer_decide(void *state, const struct lighter_step *step,
     (void)err;
     if (is_past) {
         if (freezer->has_frozen)
-            act(freezer, LIGHTER_TRAIN, decision->actions);
+            act(freezer, freezer->on_named_after, decision->actions);
         return 0;
     }
     freezer->has_frozen = true;

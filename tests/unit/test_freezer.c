@@ -179,6 +179,17 @@ START_TEST(until_a_step)
 }
 END_TEST
 
+START_TEST(beyond_the_limit_restored_parameters_are_left_to_the_client)
+{
+    SET("names", "head.weight");
+    SET("except_names", "encoder.0.bias");
+    *(const char **)option("others") = "restore";
+    set_int("until_step", 1);
+    expect_until(0, 0, "ktkf", 1, FOREVER);
+    expect(1, 0, "ktkk");
+}
+END_TEST
+
 START_TEST(until_an_epoch)
 {
     SET("names", "head.weight");
@@ -251,7 +262,7 @@ START_TEST(unknown_others_are_refused)
 {
     SET("names", "head.weight");
     *(const char **)option("others") = "freeze";
-    expect_refused(LIGHTER_E_PARAMS, "'others' expects train or keep, got 'freeze'");
+    expect_refused(LIGHTER_E_PARAMS, "'others' expects train, keep or restore, got 'freeze'");
 }
 END_TEST
 
@@ -275,6 +286,7 @@ main(void)
     tcase_add_test(when, until_a_step);
     tcase_add_test(when, until_an_epoch);
     tcase_add_test(when, beyond_the_limit_kept_others_are_still_left_alone);
+    tcase_add_test(when, beyond_the_limit_restored_parameters_are_left_to_the_client);
     tcase_add_test(when, who_starts_beyond_the_limit_changes_nothing);
     tcase_add_test(when, a_limit_of_0_never_freezes);
     tcase_add_test(when, a_rank_that_is_behind_is_still_frozen);
