@@ -51,6 +51,8 @@ tests_e2e_c_client_LDADD = liblighter.la
 if HAVE_PYTHON
 lighterdpythondir = $(pythondir)/lighterd
 lighterdpython_PYTHON = $(lighterd_python)
+lighterdcallbacksdir = $(lighterdpythondir)/callbacks
+lighterdcallbacks_PYTHON = $(lighterd_callbacks)
 endif
 
 # Its hot path in C. That Python was built without our sanitizers. The name says which
@@ -71,7 +73,7 @@ lighterd_native = client/python/native/channel.c client/python/native/functions.
 	client/python/native/out.h client/python/native/request.c \
 	client/python/native/tensor.c client/python/native/tensor.h
 lighterd_python = client/python/lighterd/__init__.py client/python/lighterd/address.py \
-	client/python/lighterd/callbacks.py client/python/lighterd/connection.py \
+	client/python/lighterd/connection.py client/python/lighterd/encoders.py \
 	client/python/lighterd/errors.py client/python/lighterd/job.py \
 	client/python/lighterd/launch.py client/python/lighterd/local.py \
 	client/python/lighterd/local_job.py \
@@ -80,9 +82,16 @@ lighterd_python = client/python/lighterd/__init__.py client/python/lighterd/addr
 	client/python/lighterd/registry.py client/python/lighterd/run.py \
 	client/python/lighterd/samples.py client/python/lighterd/session.py \
 	client/python/lighterd/tensor.py client/python/lighterd/training.py \
-	client/python/lighterd/values.py client/python/lighterd/wire.py \
-	client/python/lighterd/writers.py
-EXTRA_DIST += $(lighterd_python) client/python/README.md client/python/lighterd/py.typed \
+	client/python/lighterd/values.py client/python/lighterd/voice.py \
+	client/python/lighterd/wire.py client/python/lighterd/writers.py
+lighterd_callbacks = client/python/lighterd/callbacks/__init__.py \
+	client/python/lighterd/callbacks/base_writer.py \
+	client/python/lighterd/callbacks/csv_writer.py \
+	client/python/lighterd/callbacks/daemon_writer.py \
+	client/python/lighterd/callbacks/file_writer.py \
+	client/python/lighterd/callbacks/freezer.py \
+	client/python/lighterd/callbacks/pipeline_writer.py
+EXTRA_DIST += $(lighterd_python) $(lighterd_callbacks) client/python/README.md client/python/lighterd/py.typed \
 	client/python/pyproject.toml client/python/setup.py
 
 if HAVE_CHECK

@@ -379,7 +379,7 @@ def test_a_batch_that_was_handed_over_is_let_go(daemon, tmp_path, torch, writer_
 
 def begun(pair):
     """A trainer that has made one batch and not ended its epoch."""
-    trainer = by_hand()
+    trainer = by_hand(callbacks=pair)
     for writer in pair:
         writer.setup(trainer, None, "predict")
     for writer in pair:
@@ -510,8 +510,76 @@ def test_the_name_of_an_encoder_that_is_known_is_taken(registry, daemon):
         registry.register(name="tensor")(save)
 
 
-def test_an_encoder_is_known_by_its_name(registry, daemon):
-    assert registry.get("tensor", daemon.socket) == "tensor"
+def test_a_function_of_the_registry_writes_one_file_at_once(registry, tmp_path, torch):
+    registry.get("tensor")(tmp_path / "a", torch.arange(3)[1:])
+    registry.get("text")(tmp_path / "1.2", "words")
+    image = torch.tensor([[[0.0, 0.5, 2.0]]])
+    registry.get("image_2d")(tmp_path / "b.png", image)
+    registry.get("image_3d")(tmp_path / "c", image.expand(3, 1, 3).unsqueeze(1))
+
+    assert torch.equal(torch.load(tmp_path / "a.pt"), torch.tensor([1, 2]))
+    assert (tmp_path / "1.2.txt").read_bytes() == b"words"
+    PIL = pytest.importorskip("PIL.Image")
+    with PIL.open(tmp_path / "b.png") as grey, PIL.open(tmp_path / "c.png") as colour:
+        assert list(grey.tobytes()) == [0, 127, 255]
+        assert colour.mode == "RGB" and list(colour.tobytes()) == [
+            *(0, 0, 0), *(127, 127, 127), *(255, 255, 255),
+        ]
+
+
+@pytest.mark.parametrize("name", ["tensor", "image_2d", "image_3d", "text"])
+def test_a_function_of_the_registry_writes_what_the_encoder_writes(
+    registry, daemon, tmp_path, torch, name
+):
+    shape = {"image_2d": (3, 4, 5), "image_3d": (1, 2, 3, 4)}.get(name, (2,))
+    value = torch.rand(shape) * 1.2 - 0.1
+    writer = FileWriter(tmp_path / "daemon", "v", registry.get(name), socket=daemon.socket)
+    predict([writer], by_hand(), [{"v": value.unsqueeze(0)}])
+
+    (tmp_path / "here").mkdir()
+    registry.get(name)(tmp_path / "here/0", value)
+
+    (by_daemon,), (here,) = ((tmp_path / at).iterdir() for at in ("daemon", "here"))
+    assert by_daemon.name == here.name
+    assert daemon.ask("status")["jobs_published"] == 1  # the daemon's encoder wrote it
+    if name == "tensor":
+        assert torch.equal(torch.load(by_daemon), torch.load(here))
+    elif name == "text":
+        assert by_daemon.read_bytes() == here.read_bytes()
+    else:
+        PIL = pytest.importorskip("PIL.Image")
+        with PIL.open(by_daemon) as a, PIL.open(here) as b:
+            assert (a.mode, a.size, a.tobytes()) == (b.mode, b.size, b.tobytes())
+
+
+def test_an_encoder_that_the_daemon_alone_has_can_be_given_and_not_called(
+    registry, daemon, tmp_path, torch
+):
+    video = registry.get("video", daemon.socket)
+    writer = FileWriter(tmp_path, "v", video, socket=daemon.socket)
+    predict([writer], by_hand(), [{"v": torch.rand(1, 3, 2, 16, 16)}])
+
+    assert list(published(tmp_path)) == ["0.mp4"]
+    with pytest.raises(TypeError, match="'video' runs in lighterd alone"):
+        video(tmp_path / "x", torch.rand(3, 2, 16, 16))
+
+
+def test_what_lighter_has_is_where_lighter_has_it():
+    from lighterd.callbacks.base_writer import BaseWriter
+    from lighterd.callbacks.csv_writer import CsvWriter as csv_writer
+    from lighterd.callbacks.file_writer import (  # noqa: F401
+        FileWriter as file_writer,
+        WriterRegistry,
+        write_image_2d,
+        write_image_3d,
+        write_tensor,
+        write_text,
+        writer_registry,
+    )
+    from lighterd.callbacks.freezer import Freezer
+
+    assert issubclass(csv_writer, BaseWriter) and file_writer is FileWriter
+    assert writer_registry.get("tensor") is write_tensor and Freezer
 
 
 def test_a_name_that_is_not_registered_is_a_value_error_with_a_list(

@@ -3,6 +3,7 @@
 import copy
 import json
 import logging
+import os
 import subprocess
 import sys
 import types
@@ -103,7 +104,9 @@ def test_names_may_be_one_string(run):
 
 
 def test_names_are_full_names(run):
-    assert run(Freezer(names=["head", "bias"])).step(0) == []
+    for name in ("head", "bias"):
+        with pytest.raises(ValueError, match=f"no parameter is called '{name}'"):
+            run(Freezer(names=["head.bias", name])).step(0)
 
 
 def test_name_starts_with_freezes_by_prefix(run):
@@ -299,6 +302,183 @@ def test_freezers_of_two_jobs_are_two_trainings(run, daemon):
     assert [daemon.job(name)["state"] for name in "ab"] == ["open", "open"]
 
 
+# ---- names that name nothing, and names beside a parameter's own ----
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (
+            {"names": ["head.bias", "enc.0.wieght"]},
+            "Freezer: no parameter is called 'enc.0.wieght'; "
+            "near it are 'encoder.0.weight'",
+        ),
+        (
+            {"names": "encoder.0"},
+            "no parameter is called 'encoder.0'; for all of it use `name_starts_with`",
+        ),
+        (
+            {"name_starts_with": ["head", "encodr"]},
+            "no parameter's name starts with 'encodr'; near it are 'encoder'",
+        ),
+        (
+            {"names": "x", "name_starts_with": "y"},
+            "is called 'x'; there are for example 'encoder.0.weight'.* starts with 'y'",
+        ),
+    ],
+)
+def test_a_name_of_no_parameter_is_a_value_error_with_the_nearest(run, arguments, message):
+    training = run(Freezer(**arguments))
+
+    with pytest.raises(ValueError, match=message):
+        training.step(0)
+    assert frozen(training.model) == []
+
+
+def test_an_exception_of_no_parameter_is_warned_of(run, said):
+    training = run(Freezer(name_starts_with="head", except_names="head.bais"))
+
+    assert training.step(0) == HEAD
+    assert said()[0].startswith(
+        "Freezer excepts what is not there: no parameter is called 'head.bais'; "
+        "near it are 'head.bias'"
+    )
+
+
+class Tied(torch.nn.Module):
+    """Its decoder's weight is its encoder's."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = torch.nn.Linear(3, 3)
+        self.decoder = torch.nn.Linear(3, 3)
+        self.decoder.weight = self.encoder.weight
+
+    def forward(self, x):
+        return self.decoder(self.encoder(x)).sum()
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        ({"names": "decoder.weight"}, ["encoder.weight"]),
+        ({"name_starts_with": "decoder"}, ["decoder.bias", "encoder.weight"]),
+        (
+            {"name_starts_with": "encoder", "except_names": "decoder.weight"},
+            ["encoder.bias"],
+        ),
+    ],
+)
+def test_a_tied_parameter_is_found_by_each_of_its_names(run, arguments, expected):
+    assert run(Freezer(**arguments), model=Tied()).step(0) == expected
+
+
+@pytest.mark.parametrize("name", ["encoder.0.bias", "_orig_mod.encoder.0.bias"])
+def test_a_parameter_of_a_compiled_model_is_found_by_both_of_its_names(run, name):
+    class Compiled(torch.nn.Module):  # what torch.compile makes, without the compiler
+        def __init__(self):
+            super().__init__()
+            self._orig_mod = Net()
+
+        def forward(self, x):
+            return self._orig_mod(x)
+
+    assert run(Freezer(names=name), model=Compiled()).step(0) == [
+        "_orig_mod.encoder.0.bias"
+    ]
+    starts = Freezer(name_starts_with=name.replace("0.bias", ""))
+    assert len(run(starts, model=Compiled()).step(0)) == len(ENCODER)
+
+
+# ---- as it was before ----
+
+
+def test_kept_parameters_are_at_the_limit_as_they_were_before(run):
+    model = Net()
+    model.head.bias.requires_grad = model.encoder[0].bias.requires_grad = False
+    training = run(Freezer(names=HEAD, until_step=2, others="keep"), model=model)
+
+    before = ["encoder.0.bias", "head.bias"]
+    assert training.steps(0, 1, 2, 3) == [["encoder.0.bias", *HEAD]] * 2 + [before] * 2
+
+
+def test_people_unfreeze_also_what_did_not_train_before(run, daemon):
+    model = Net()
+    model.head.bias.requires_grad = False
+    freezer = Freezer(names=HEAD, until_step=3, others="keep", job="fit-k")
+    training = run(freezer, model=model)
+    assert training.step(0) == HEAD
+
+    ctl(daemon.socket, "unfreeze", "fit-k", "head.bias")
+
+    assert training.steps(1, 2, 3) == [["head.weight"], ["head.weight"], []]
+
+
+# ---- strategies ----
+
+DDP = """
+import sys
+import lightning.pytorch as pl
+import torch
+from lighterd.callbacks import Freezer
+
+class Model(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = torch.nn.Linear(2, 2), torch.nn.Linear(2, 1)
+        self.a.bias.requires_grad = False
+
+    def training_step(self, batch, batch_idx):
+        return self.b(self.a(batch)).sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+trainer = pl.Trainer(
+    accelerator="cpu", devices=1, strategy=sys.argv[1], logger=False,
+    enable_checkpointing=False, enable_progress_bar=False,
+    enable_model_summary=False, max_epochs=1,
+    callbacks=[Freezer(names="a.weight", others=sys.argv[2])],
+)
+trainer.fit(Model(), torch.utils.data.DataLoader(torch.ones(4, 2)))
+"""
+
+
+@pytest.mark.parametrize(
+    "strategy, others, is_right",
+    [
+        ("ddp", "keep", False),
+        ("ddp_find_unused_parameters_true", "keep", True),
+        ("ddp_find_unused_parameters_true", "train", True),
+    ],
+)
+def test_ddp_that_a_frozen_parameter_breaks_is_warned_of(
+    daemon, tmp_path, strategy, others, is_right
+):
+    trainers.require("lightning.pytorch")
+    script = tmp_path / "fit.py"
+    script.write_text(DDP)
+    done = subprocess.run(
+        [sys.executable, str(script), strategy, others],
+        env={
+            **os.environ,
+            "LIGHTERD_SOCKET": daemon.socket,
+            "PYTHONPATH": os.pathsep.join(daemons.PYTHON_PATH),
+            "MASTER_ADDR": "127.0.0.1",
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100 * daemons.SLOWNESS,
+    )
+
+    assert (done.returncode == 0) == is_right, done.stderr
+    advice = "DDPStrategy fails at the step after the one in which a parameter has frozen"
+    assert (advice in done.stderr) != is_right
+    drift = "does not average the gradients of ['a.bias']"
+    assert (drift in done.stderr) == (others == "train")
+
+
 # ---- messages ----
 
 
@@ -371,7 +551,8 @@ def test_names_in_another_module_with_a_network_are_full_names(run):
         def forward(self, x):
             return self.network(x)
 
-    assert run(Freezer(names=HEAD), model=Other()).step(0) == []
+    with pytest.raises(ValueError, match="'head.bias'.*near it are 'network.head.bias'"):
+        run(Freezer(names=HEAD), model=Other()).step(0)
 
 
 # ---- what a step costs ----

@@ -41,7 +41,8 @@ def by_hand(rank=0, world_size=1, **more):
 
 
 def predict(callbacks, trainer, batches, stage="predict"):
-    """Call the hooks as a trainer does."""
+    """Call the hooks as a trainer does, which knows its callbacks."""
+    trainer.callbacks = callbacks
     for callback in callbacks:
         callback.setup(trainer, None, stage)
     for batch_idx, outputs in enumerate(batches):

@@ -139,6 +139,7 @@ class Connection:
         self._max_objects = hello.get("max_objects", MAX_OBJECTS)
         self._memory_room = hello.get("max_memory_bytes", 0) // PAGE * PAGE
         self.encoders: List[str] = hello["encoders"]
+        self.features = frozenset(hello.get("features", ()))  # beside those of 0.1.0
 
     def call(
         self,

@@ -20,6 +20,7 @@ from .connection import Connection
 from .errors import Error, StateError, from_answer
 from .outputs import normalize
 from .progress import Drain, Progress
+from .wire import Only
 from .writers import Outputs, Writer, of_pipeline, target
 
 logger = logging.getLogger("lighterd")
@@ -108,8 +109,18 @@ class Job:
         for writer in self._writers:
             writer.check(outputs)
 
-    def hand_over(self, outputs: Outputs, batch_idx: int, dataloader_idx: int) -> None:
-        """`write` without the checks: of `outputs` go the keys that writers need."""
+    def hand_over(
+        self,
+        outputs: Outputs,
+        batch_idx: int,
+        dataloader_idx: int,
+        *,
+        only: Optional[Sequence[int]] = None,
+    ) -> None:
+        """`write` without the checks: of `outputs` go the keys that writers need.
+
+        `only`: the writers, by their indices, that write of this hand-over.
+        """
         if self._handle is None:
             raise StateError(f"job '{self.name}' is over")
         if self.skip():
@@ -127,7 +138,7 @@ class Job:
         self._connection.post(
             "write",
             params,
-            self._needed(outputs),
+            self._needed(outputs, only),
             on_answer=partial(self._answered, batch_idx),
             handle=self._handle,
             seq=self._seq + 1,
@@ -135,10 +146,21 @@ class Job:
         self._seq += 1
         self._n_waiting += 1
 
-    def _needed(self, outputs: Outputs) -> Outputs:
+    def _needed(self, outputs: Outputs, only: Optional[Sequence[int]]) -> Outputs:
+        if only is not None:
+            return self._needed_by(outputs, only)
         if self._takes_all:
             return outputs
         return {key: outputs[key] for key in self._keys if key in outputs}
+
+    def _needed_by(self, outputs: Outputs, only: Sequence[int]) -> Only:
+        if "only" not in self._connection.features:
+            raise StateError(
+                "writers that get different outputs of one batch need a newer lighterd "
+                "than the one that runs: restart it, or give each writer its own `job`"
+            )
+        keys = {i: self._writers[i].keys for i in only}
+        return Only({i: {k: outputs[k] for k in keys[i] if k in outputs} for i in only})
 
     def skip(self) -> bool:
         """Whether the next batch is written already; it is passed over then.

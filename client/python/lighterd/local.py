@@ -6,14 +6,13 @@ process and thread, under the names that the daemon would give.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Sequence
 
 from . import samples, tensor, values
-from .writers import Outputs, check_file
-
-logger = logging.getLogger("lighterd")
+from .outputs import normalize
+from .voice import logger
+from .writers import check_file
 
 WriterFn = Callable[[Path, Any], None]
 
@@ -40,10 +39,14 @@ class LocalFiles:
         if rank == 0 and any(directory.iterdir()):
             logger.warning("%s already exists, its files may be overwritten", directory)
 
+    def among(self, callbacks: Sequence[Any]) -> None:
+        """Nothing is shared with others."""
+
     def begin(self, total: Optional[int] = None) -> None:
         """There is no job."""
 
-    def write(self, outputs: Outputs, batch_idx: int, dataloader_idx: int) -> None:
+    def write(self, outputs: Any, batch_idx: int, dataloader_idx: int) -> None:
+        outputs = normalize(outputs)
         check_file(self._value_key, self._name_key, outputs)
         found = samples.split(outputs[self._value_key])
         if not found:

@@ -1,15 +1,17 @@
 """registry - what can stand as `writer_fn` by its name.
 
-In: Python functions, registered by name, and the encoders that a daemon has. Out: the
-function of a name, or the name itself where an encoder of the daemon bears it. A
-daemon is asked only where somebody asks for what there is. Any thread.
+In: Python functions, registered by name, and the encoders that a daemon has. Out: a
+function for each name, which writes one file in this process; of those of the daemon's
+encoders `FileWriter` knows which they stand for. A daemon is asked only where somebody
+asks for what there is. Any thread.
 """
 
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Callable, Dict, Iterable, Iterator, List, Optional, Set, Union
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Set
 
+from . import encoders
 from .address import PathLike
 from .launch import connect
 from .local import WriterFn
@@ -25,12 +27,13 @@ class WriterRegistry:
         FileWriter("predictions", value_key="pred", writer_fn="npy")
 
     A function runs in the process that writes, an encoder in the daemon. A function
-    that was registered before any daemon was met comes before an encoder of its name.
+    that was registered before any daemon was met comes before an encoder of its name,
+    but for those that there are here as well: `tensor`, `image_2d`, `image_3d`, `text`.
     """
 
     def __init__(self) -> None:
         self.functions: Dict[str, WriterFn] = {}
-        self._encoders: Set[str] = set()  # of all daemons that were met
+        self._encoders: Set[str] = set(encoders.HERE)  # and of all daemons that were met
 
     def register(self, name: str) -> Callable[[WriterFn], WriterFn]:
         """Decorate a function that is given a path and a value."""
@@ -43,14 +46,21 @@ class WriterRegistry:
 
         return add
 
-    def get(
-        self, name: str, socket: Optional[PathLike] = None
-    ) -> Union[WriterFn, str]:
-        """What `FileWriter` takes: a function, or the name of an encoder."""
-        if name in self.functions:
-            return self.functions[name]
-        self.check(name, self._ask(socket))
-        return name
+    def get(self, name: str, socket: Optional[PathLike] = None) -> WriterFn:
+        """A function that writes one file, at once, in this process.
+
+        `FileWriter` takes it as well, and has the daemon's encoder do that of its name.
+        An encoder that only the daemon has can be given to `FileWriter`, not called.
+        """
+        found = self.find(name)
+        if isinstance(found, encoders.Encoder):
+            self.check(name, self._ask(socket))
+        return found
+
+    def find(self, name: str) -> WriterFn:
+        """`get`, where nobody asks a daemon whether it has such an encoder."""
+        found = self.functions.get(name) or encoders.HERE.get(name)
+        return found or encoders.Encoder(name)
 
     def names(self, socket: Optional[PathLike] = None) -> List[str]:
         """Those of the functions, and of the daemon's encoders."""

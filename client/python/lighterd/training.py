@@ -8,18 +8,18 @@ the trainer, from the first step to the end of `fit`. All in the trainer's threa
 
 from __future__ import annotations
 
-import logging
 import os
+import sys
 import uuid
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .address import PathLike
 from .launch import connect
-
-logger = logging.getLogger("lighterd")
+from .parameters import Parameters
+from .voice import logger, tell
 
 ATTRIBUTE = "_lighterd_trainings"
-TRAIN, FREEZE = 1, 2  # what the daemon answers for a parameter; 0 leaves it as it is
+TRAIN, FREEZE = 1, 2  # what the daemon answers for a parameter; 0 is as it was before
 
 
 class Answer(NamedTuple):
@@ -51,9 +51,26 @@ class Training:
         job: Optional[str],
         socket: Optional[PathLike],
     ) -> None:
+        self._parameters = Parameters(module)
+        policies = [
+            {**each, "options": self._parameters.resolve(each["options"])}
+            for each in policies
+        ]
         self.name = job or _agree_on_name(trainer)
+        self._flags = Flags(trainer, self._parameters.items)
         self._connection = connect(socket)
         self._answer: Optional[Answer] = None
+        try:
+            self._open(trainer, policies)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _open(self, trainer: Any, policies: List[Dict[str, Any]]) -> None:
+        if "restore" in self._connection.features:
+            for each in policies:
+                if each["options"]["others"] == "keep":
+                    each["options"]["others"] = "restore"
         opened = self._connection.open(
             {
                 "job": self.name,
@@ -62,21 +79,21 @@ class Training:
                 "world_size": getattr(trainer, "world_size", 1),
                 "cwd": os.getcwd(),
                 "writers": [],
-                "policies": list(policies),
-                "parameters": [name for name, _ in _parameters(module)],
+                "policies": policies,
+                "parameters": self._parameters.names,
             }
         )
         self._handle = opened["handle"]
         self._n_lives = self._connection.n_lives
 
-    def step(self, trainer: Any, module: Any) -> None:
+    def step(self, trainer: Any) -> None:
         """Freeze and unfreeze what this step asks for; mostly nothing."""
         step, epoch = trainer.global_step, trainer.current_epoch
         changed = self._connection.take_changed(self._handle)
         if not changed and self._answer and self._answer.holds(step, epoch):
             return
         self._answer = self._ask_as_before(step, epoch)
-        _apply(self._answer, _parameters(module))
+        self._flags.apply(self._answer, self._parameters.items)
 
     def _ask_as_before(self, step: int, epoch: int) -> Answer:
         """The policies of a new daemon have seen no step, and what they do at this one
@@ -135,28 +152,75 @@ def _agree_on_name(trainer: Any) -> str:
     return strategy.broadcast(name, src=0)
 
 
-def _parameters(module: Any) -> List[Tuple[str, Any]]:
-    """Of a LighterModule the network's, so that names need no "network." before them."""
-    classes = {(c.__module__.partition(".")[0], c.__name__) for c in type(module).__mro__}
-    target = module.network if ("lighter", "LighterModule") in classes else module
-    return list(target.named_parameters())
+class Flags:
+    """`requires_grad` of a model's parameters."""
+
+    def __init__(self, trainer: Any, parameters: List[Tuple[str, Any]]) -> None:
+        self._before: Dict[str, bool] = {}  # of those that an answer has decided
+        self._strategy = _Strategy(trainer, parameters)
+
+    def apply(self, answer: Answer, parameters: List[Tuple[str, Any]]) -> None:
+        frozen, unfrozen = [], []
+        for (name, parameter), action in zip(parameters, answer.actions):
+            wanted = self._decide(name, parameter.requires_grad, action)
+            if wanted != parameter.requires_grad:
+                parameter.requires_grad = wanted
+                (unfrozen if wanted else frozen).append(name)
+        self._strategy.look(frozen, unfrozen)
+        if frozen:
+            until = ""
+            if answer.until_step is not None:
+                until += f" until step {answer.until_step}"
+            if answer.until_epoch is not None:
+                until += f" until epoch {answer.until_epoch}"
+            tell("Froze layers: %s%s", frozen, until)
+        if unfrozen:
+            tell("Unfroze layers: %s", unfrozen)
+
+    def _decide(self, name: str, current: bool, action: int) -> bool:
+        if action not in (TRAIN, FREEZE):
+            return self._before.pop(name, current)
+        self._before.setdefault(name, current)
+        return action == TRAIN
 
 
-def _apply(answer: Answer, parameters: List[Tuple[str, Any]]) -> None:
-    frozen, unfrozen = [], []
-    for (name, parameter), action in zip(parameters, answer.actions):
-        if action == FREEZE and parameter.requires_grad:
-            parameter.requires_grad = False
-            frozen.append(name)
-        elif action == TRAIN and not parameter.requires_grad:
-            parameter.requires_grad = True
-            unfrozen.append(name)
-    if frozen:
-        until = ""
-        if answer.until_step is not None:
-            until += f" until step {answer.until_step}"
-        if answer.until_epoch is not None:
-            until += f" until epoch {answer.until_epoch}"
-        logger.info("Froze layers: %s%s", frozen, until)
-    if unfrozen:
-        logger.info("Unfroze layers: %s", unfrozen)
+class _Strategy:
+    """What DistributedDataParallel does not like, said before it goes wrong.
+
+    It has looked once at which parameters train, when it wrapped the model.
+    """
+
+    def __init__(self, trainer: Any, parameters: List[Tuple[str, Any]]) -> None:
+        torch = sys.modules.get("torch")
+        wrapped = getattr(trainer, "model", None)
+        kind = getattr(getattr(torch, "nn", None), "parallel", None)
+        kind = getattr(kind, "DistributedDataParallel", ())
+        self._is_ddp = isinstance(wrapped, kind)
+        self._finds_unused = getattr(wrapped, "find_unused_parameters", False)
+        self._did_not_train = {
+            name for name, parameter in parameters if not parameter.requires_grad
+        }
+        self._name = type(getattr(trainer, "strategy", None)).__name__
+        self._is_quiet = getattr(trainer, "global_rank", 0) != 0
+        self._has_warned = False
+
+    def look(self, frozen: List[str], unfrozen: List[str]) -> None:
+        if not self._is_ddp or self._is_quiet:
+            return
+        if frozen and not self._finds_unused and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "%s fails at the step after the one in which a parameter has "
+                "frozen, for it waits for a gradient of each: use "
+                "strategy='ddp_find_unused_parameters_true' with a Freezer",
+                self._name,
+            )
+        apart = sorted(self._did_not_train.intersection(unfrozen))
+        if apart:
+            logger.warning(
+                "%s does not average the gradients of %s: they did not train "
+                "when it wrapped the model, so ranks drift apart: let them train at the "
+                "start and freeze them by a Freezer, or leave them out of it with "
+                "others='keep'",
+                *(self._name, apart),
+            )

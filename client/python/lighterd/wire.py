@@ -30,6 +30,10 @@ _pack = _packer.pack
 _BUILTIN = values.ATOMS | {list, tuple, dict}
 
 
+class Only(Dict[int, Mapping[str, Any]]):
+    """Outputs for some writers of a job alone, by the writers' indices."""
+
+
 def pack_request(
     id: int,
     method: str,
@@ -37,11 +41,12 @@ def pack_request(
     outputs: Optional[Mapping[str, Any]] = None,
     places: Optional[Places] = None,
 ) -> bytearray:
-    """One request's frame; `outputs` becomes the last of `params`.
+    """One request's frame; `outputs` becomes the last of `params`, or `only`.
 
     Where there are `places`, they must be filled before the frame is sent.
     """
-    if outputs is not None and native.pack_request is not None:
+    is_for_all = outputs is not None and not isinstance(outputs, Only)
+    if is_for_all and native.pack_request is not None:
         frame = native.pack_request(
             *(id, method, params, outputs, memory.WORTH_BYTES, _pack_rest, places)
         )
@@ -66,10 +71,7 @@ def pack_request_here(
         frame.bytes += _packer.pack_map_header(len(params) + 1)
         for key, value in params.items():
             frame.bytes += _pack(key) + _pack(value)
-        frame.bytes += _pack("outputs") + _packer.pack_map_header(len(outputs))
-        for key, value in outputs.items():
-            frame.bytes += _pack(key)
-            _add_value(frame, key, value)
+        _add_outputs(frame, outputs)
     struct.pack_into(">I", frame.bytes, 0, len(frame.bytes) - 4)
     return frame.bytes
 
@@ -140,6 +142,20 @@ def _pack_rest(
     frame = _Frame(places, n_before)
     _add_value(frame, key, value)
     return frame.bytes
+
+
+def _add_outputs(frame: _Frame, outputs: Mapping[Any, Any]) -> None:
+    if isinstance(outputs, Only):
+        frame.bytes += _pack("only") + _packer.pack_map_header(len(outputs))
+    else:
+        frame.bytes += _pack("outputs")
+        outputs = {None: outputs}
+    for writer, its in outputs.items():
+        frame.bytes += b"" if writer is None else _pack(writer)
+        frame.bytes += _packer.pack_map_header(len(its))
+        for key, value in its.items():
+            frame.bytes += _pack(key)
+            _add_value(frame, key, value)
 
 
 def _add_value(frame: _Frame, key: Any, value: Any) -> None:

@@ -26,7 +26,7 @@ from typing import (
 
 import numpy as np
 
-from . import native, samples, tensor, values
+from . import encoders, native, samples, tensor, values
 from .address import PathLike
 from .errors import named, of_value
 
@@ -127,6 +127,7 @@ def file(
             "writer_fn must be a string or a callable, or a map of an encoder's name and "
             f"options, got {named(writer_fn)}"
         )
+    writer_fn = encoders.name_of(writer_fn) or writer_fn
     encoder: Any = dict(writer_fn) if isinstance(writer_fn, Mapping) else writer_fn
     options = {"directory": directory, "value_key": value_key, "writer_fn": encoder}
     keys = [value_key]

@@ -138,17 +138,26 @@ def test_a_rank_without_the_directory_is_told_so(tmp_path):
     )
 
 
-def test_the_trainer_keeps_no_predictions_and_no_empty_outputs_are_written(tmp_path):
-    loop = SimpleNamespace(_predictions=[[1, 2], [3]])
+def test_predictions_are_left_to_the_trainer(tmp_path, caplog):
+    loop = SimpleNamespace(_predictions=[[1, 2], [3]], return_predictions=True)
     writer = FileWriter(tmp_path, "v", save)
     who = trainer(predict_loop=loop)
 
-    predict(writer, [None, {}], who)
-    assert loop._predictions == [[1, 2], [3]]
+    predict(writer, [{"v": np.arange(2)}, None, {}, {"v": np.arange(2)}], who)
 
-    predict(writer, [{"v": np.arange(2)}], who)
-    assert loop._predictions == [[], []]
-    assert read(tmp_path) == {"0": "0", "1": "1"}
+    assert loop._predictions == [[1, 2], [3]]
+    assert read(tmp_path) == {"0": "0", "1": "1", "2": "0", "3": "1"}
+    (record,) = caplog.records  # told once
+    assert "return_predictions=False" in record.getMessage()
+
+
+def test_a_writer_can_have_the_trainer_keep_no_predictions(tmp_path, caplog):
+    loop = SimpleNamespace(return_predictions=True)
+    writer = FileWriter(tmp_path, "v", save, return_predictions=False)
+
+    predict(writer, [{"v": np.arange(2)}], trainer(predict_loop=loop))
+
+    assert loop.return_predictions is False and not caplog.records
 
 
 @pytest.mark.parametrize("package", ["lightning.pytorch", "pytorch_lightning"])
