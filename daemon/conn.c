@@ -46,7 +46,8 @@ static bool
 wants_requests(const struct conn *conn)
 {
     return quota_has_room(&conn->peer->quota) && outbox_size(&conn->out) < OUT_HIGH &&
-           !conn->daemon->stopping && !conn->hung_up;
+           !session_is_reading(&conn->session) && !conn->daemon->stopping &&
+           !conn->hung_up;
 }
 
 /* Also more of a request that is not whole yet? */
@@ -214,29 +215,45 @@ after_frame(struct conn *conn)
     return check_claim(conn, was_last_chance);
 }
 
+static int
+handle_frame(struct conn *conn, struct frame *frame)
+{
+    uint64_t max_objects = check_max_objects(conn->reader.max_bytes);
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+    struct message message;
+    int r = session_take_large(&conn->session, frame); /* takes, or it is parsed */
+
+    if (r != SESSION_PARSE)
+        return r;
+    r = message_parse(&message, frame, max_objects, &err); /* takes */
+    if (r < 0) {
+        refuse(conn, &err);
+        return r;
+    }
+    return session_handle(&conn->session, &message); /* takes */
+}
+
 /* All whole frames that are here, as long as there is room for what they bring.
  * Return: 0; < 0: the connection must end, and the peer was told why.
  */
 static int
 handle_frames(struct conn *conn)
 {
-    uint64_t max_objects = check_max_objects(conn->reader.max_bytes);
     struct lighter_error err = LIGHTER_ERROR_INIT;
-    struct message message;
     struct frame frame;
     int r;
 
+    if (conn->session.broken)
+        return -EPROTO;
     while (wants_requests(conn)) {
         r = frame_next(&conn->reader, &frame, &err);
         if (r == FRAME_MORE)
             return after_last_frame(conn);
-        if (r == 0)
-            r = message_parse(&message, &frame, max_objects, &err); /* takes */
         if (r < 0) {
             refuse(conn, &err);
             return r;
         }
-        r = session_handle(&conn->session, &message); /* takes */
+        r = handle_frame(conn, &frame); /* takes */
         if (r == 0)
             r = after_frame(conn);
         if (r < 0)

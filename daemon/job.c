@@ -31,7 +31,8 @@ take_spec(struct job *job, struct job_spec *spec)
     job->policies = spec->policies; /* moved */
     spec->policies = (struct policies){0};
     job->request = spec->request; /* moved */
-    spec->request = (struct frame){0};
+    job->asked = spec->asked;     /* moved */
+    spec->request = spec->asked = (struct frame){0};
     job->fingerprint = spec->fingerprint; /* moved */
     spec->fingerprint = NULL;
     spec->moved = true;
@@ -156,6 +157,7 @@ job_free(struct job *job)
     if (job->replaced)
         job_free(job->replaced);
     free(job->request.data);
+    free(job->asked.data);
     reply_done(&job->requester);
     journal_done(&job->journal);
     free(job);

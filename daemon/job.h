@@ -161,6 +161,7 @@ struct job {
     uint64_t unheard_until; /* uv_now(), ms: a client may come to ask; 0: none will */
     uint64_t published_before; /* id of the last of its name that was; 0: unknown */
     struct journal journal;    /* open while the job is live */
+    struct frame asked;   /* the writers that its pipeline stands for, packed; owned */
     struct frame request; /* the `open` that made it, until the journal has it; owned */
     bool has_journal;     /* a file of the state directory is about it */
     uint64_t damaged_at; /* where its journal is no record, before others; 0: nowhere */

@@ -5,7 +5,6 @@
  * rank loses its seat. Loop thread.
  */
 #include "daemon/job_internal.h"
-#include "daemon/pipeline.h"
 #include "daemon/waits.h"
 
 #include <linux/limits.h>
@@ -89,12 +88,11 @@ void
 job_answer_open(const struct job *job, const struct rank *rank, int64_t handle,
                 struct reply *reply)
 {
-    struct message asked;
-    const msgpack_object *writers = pipelines_recall(&job->request, &asked);
+    bool has_pipeline = job->asked.size;
     struct message_out out;
 
     reply_begin(reply, &out);
-    msgpack_pack_map(&out.packer, writers ? 9 : 8);
+    msgpack_pack_map(&out.packer, has_pipeline ? 9 : 8);
     pack_key_int(&out.packer, "handle", handle);
     pack_key_uint(&out.packer, "id", job->id);
     pack_key_uint(&out.packer, "seq", rank ? rank_committed(rank) : 0);
@@ -102,11 +100,11 @@ job_answer_open(const struct job *job, const struct rank *rank, int64_t handle,
     pack_key_bool(&out.packer, "ended", !rank || rank->state == RANK_ENDED);
     pack_end_fields(&out, job, !rank);
     pack_warnings(&out, job, rank);
-    if (writers) {
+    if (has_pipeline) {
         pack_key(&out.packer, "writers");
-        msgpack_pack_object(&out.packer, *writers);
+        msgpack_sbuffer_write(&out.buffer, (const char *)job->asked.data,
+                              job->asked.size);
     }
-    message_done(&asked);
     reply_send(reply, &out);
 }
 

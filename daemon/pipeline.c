@@ -39,9 +39,17 @@ pipelines_are_same(const struct pipelines *a, const struct pipelines *b,
 }
 
 struct pipelines *
+pipelines_ref(struct pipelines *pipelines)
+{
+    if (pipelines)
+        pipelines->refs++;
+    return pipelines;
+}
+
+struct pipelines *
 pipelines_free(struct pipelines *pipelines)
 {
-    if (pipelines) {
+    if (pipelines && --pipelines->refs == 0) {
         message_done(&pipelines->held);
         free(pipelines->path);
         free(pipelines->text);
@@ -238,6 +246,7 @@ make(struct pipelines **ret_pipelines, const char *path, const char *text,
 
     if (!pipelines)
         return fail_nomem(err);
+    pipelines->refs = 1;
     pipelines->path = strdup(path);
     pipelines->text = strdup(text);
     r = pipelines->path && pipelines->text ? hold(&pipelines->held, root, err)

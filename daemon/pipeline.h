@@ -5,7 +5,8 @@
  * this room knows of a configuration: what a job began with is in its request, the
  * journal keeps it, and another configuration does not change it.
  *
- * Loop thread; before the loop runs, the main thread.
+ * Loop thread; before the loop runs, the main thread. What is referred to is not
+ * changed, and may be read on a worker.
  */
 #ifndef DAEMON_PIPELINE_H
 #define DAEMON_PIPELINE_H
@@ -25,6 +26,7 @@ enum pipelines_part {
 
 /* Where there are none, a NULL takes their place everywhere. */
 struct pipelines {
+    unsigned refs;
     struct message held; /* owned: the parts, as one map */
     char *path, *text;   /* of the file, for messages; owned */
 };
@@ -40,7 +42,8 @@ bool pipelines_is_part(const char *key);
  */
 int pipelines_read(struct pipelines **ret_pipelines, const char *path, const char *text,
                    json_t *root, struct problems *problems, struct lighter_error *err);
-struct pipelines *pipelines_free(struct pipelines *pipelines);
+struct pipelines *pipelines_ref(struct pipelines *pipelines);
+struct pipelines *pipelines_free(struct pipelines *pipelines); /* with the last ref */
 
 /* Are all writers and options such as the plugins have? Return: as pipelines_read(). */
 int pipelines_check(const struct pipelines *pipelines, const struct registry *registry,
@@ -60,11 +63,5 @@ bool pipelines_are_same(const struct pipelines *a, const struct pipelines *b,
 int pipelines_resolve(const struct pipelines *pipelines,
                       const struct registry *registry, struct message *message,
                       struct lighter_error *err);
-
-/* What the name of a pipeline stood for in the `open` with which a job began; NULL
- * where its client listed the writers itself. It lives in *ret_open: message_done().
- */
-const msgpack_object *pipelines_recall(const struct frame *request,
-                                       struct message *ret_open);
 
 #endif

@@ -262,18 +262,3 @@ pipelines_resolve(const struct pipelines *pipelines, const struct registry *regi
         return 0; /* there is nothing to fill in, or it is to be refused */
     return rewrite(pipelines, registry, message, &writers, err);
 }
-
-const msgpack_object *
-pipelines_recall(const struct frame *request, struct message *ret_open)
-{
-    struct frame copy = {malloc(request->size), request->size};
-
-    *ret_open = (struct message){0};
-    if (!copy.data)
-        return NULL;
-    memcpy(copy.data, request->data, request->size);
-    if (message_parse(ret_open, &copy, CHECK_MAX_OBJECTS, NULL) < 0 || /* takes */
-        !params_find(ret_open->params, "pipeline"))
-        return NULL;
-    return params_find(ret_open->params, "writers");
-}

@@ -4,7 +4,7 @@
 
 #include "config.h"
 #include "daemon/control.h"
-#include "daemon/pipeline.h"
+#include "daemon/opening.h"
 #include "util/error.h"
 #include "util/utf8.h"
 #include "wire/params.h"
@@ -17,7 +17,7 @@
 struct session_seat {
     STAILQ_ENTRY(session_seat) link;
     struct seat seat;
-    size_t open_size; /* of the message that opened it */
+    struct opening_size open_size; /* of the message that opened it */
 };
 
 /* A handler answers, or hands the reply on, and returns 0; or returns < 0 with `err`.
@@ -43,6 +43,8 @@ session_done(struct session *session)
         seat_leave(&entry->seat);
         free(entry);
     }
+    opening_forget(session->opening);
+    session->opening = NULL;
     if (session->descriptor >= 0)
         close(session->descriptor);
     session->descriptor = -1;
@@ -195,9 +197,10 @@ sweep_seats(struct session *session)
     }
 }
 
-/* Is there room for one more job, opened by a message of so many bytes? */
+/* Is there room for one more job, opened by a message of this size? */
 static int
-check_room(const struct session *session, size_t size, struct lighter_error *err)
+check_room(const struct session *session, struct opening_size size,
+           struct lighter_error *err)
 {
     const struct session_seat *entry;
 
@@ -206,12 +209,19 @@ check_room(const struct session *session, size_t size, struct lighter_error *err
                             "this connection holds %d jobs; that is the limit",
                             SESSION_SEATS_MAX);
     STAILQ_FOREACH (entry, &session->seats, link)
-        size += entry->open_size;
-    if (size > SESSION_OPENS_MAX)
+        size = (struct opening_size){size.n_bytes + entry->open_size.n_bytes,
+                                     size.n_objects + entry->open_size.n_objects};
+    if (size.n_bytes > SESSION_OPENS_MAX)
         return lighter_fail(err, LIGHTER_E_LIMIT,
                             "this connection's jobs were opened with %zu bytes, this "
                             "one included; the limit is %zu bytes",
-                            size, SESSION_OPENS_MAX);
+                            size.n_bytes, SESSION_OPENS_MAX);
+    if (size.n_objects > SESSION_OBJECTS_MAX)
+        return lighter_fail(err, LIGHTER_E_LIMIT,
+                            "this connection's jobs were opened with %" PRIu64
+                            " keys, parameters and other values, this one included; "
+                            "the limit is %" PRIu64,
+                            size.n_objects, SESSION_OBJECTS_MAX);
     return 0;
 }
 
@@ -249,8 +259,9 @@ choose_handle(struct session *session, const struct job_spec *spec, int64_t *ret
 
 /* *ret_seat belongs to the session. */
 static int
-add_seat(struct session *session, const struct job_spec *spec, size_t open_size,
-         struct seat **ret_seat, struct lighter_error *err)
+add_seat(struct session *session, const struct job_spec *spec,
+         struct opening_size open_size, struct seat **ret_seat,
+         struct lighter_error *err)
 {
     struct session_seat *entry = calloc(1, sizeof *entry);
     int r = entry ? choose_handle(session, spec, &entry->seat.handle, err)
@@ -268,32 +279,143 @@ add_seat(struct session *session, const struct job_spec *spec, size_t open_size,
     return 0;
 }
 
+/* Takes the spec, always, and the reply, on success. */
 static int
-handle_open(struct session *session, struct message *message, struct reply *reply,
-            struct lighter_error *err)
+open_job(struct session *session, struct job_spec *spec, struct opening_size size,
+         struct reply *reply, struct lighter_error *err)
 {
-    size_t size = message->frame.size;
-    struct job_spec spec;
     struct seat *seat;
     int r;
 
     sweep_seats(session);
     r = check_room(session, size, err);
     if (r == 0)
-        r = pipelines_resolve(session->daemon->settings->pipelines,
-                              &session->daemon->registry, message, err);
-    if (r == 0)
-        r = job_spec_init(&spec, &session->daemon->registry, message, err);
-    if (r < 0)
-        return r;
-    r = job_spec_comes_back(&spec) ? 0 : job_spec_check(&spec, err);
-    if (r == 0)
-        r = add_seat(session, &spec, size, &seat, err);
+        r = add_seat(session, spec, size, &seat, err);
     if (r < 0) {
-        job_spec_done(&spec);
+        job_spec_done(spec);
         return r;
     }
-    return jobs_open(&session->daemon->jobs, &spec, seat, reply, err); /* takes */
+    return jobs_open(&session->daemon->jobs, spec, seat, reply, err); /* takes */
+}
+
+static int
+handle_open(struct session *session, struct message *message, struct reply *reply,
+            struct lighter_error *err)
+{
+    struct opening_size size = {message->frame.size, message->n_objects};
+    struct job_spec spec;
+    int r = opening_read(&spec, session->daemon->settings->pipelines,
+                         &session->daemon->registry, message, err);
+
+    return r < 0 ? r : open_job(session, &spec, size, reply, err);
+}
+
+static int
+check_serving(const struct session *session, struct lighter_error *err)
+{
+    if (session->daemon->stopping)
+        return lighter_fail(err, LIGHTER_E_STATE, "the daemon is stopping");
+    return 0;
+}
+
+static int
+open_read_job(struct session *session, struct opening *opening)
+{
+    struct lighter_error *err = &opening->error;
+    int r = opening->result;
+
+    if (r < 0)
+        return r;
+    r = check_serving(session, err);
+    if (r < 0) {
+        job_spec_done(&opening->spec);
+        return r;
+    }
+    return open_job(session, &opening->spec, opening->size, &opening->reply, err);
+}
+
+/* A large one was read aside. Requests behind it are handled when its charge is
+ * released: what is answered here must not wake the connection before.
+ */
+static void
+on_read(void *data, struct opening *opening)
+{
+    struct session *session = data;
+
+    if (open_read_job(session, opening) < 0) {
+        session->broken = opening->error.code == LIGHTER_E_PROTOCOL;
+        if (session->broken)
+            opening->reply.id = 0;
+        reply_error(&opening->reply, &opening->error, NULL);
+    }
+    session->opening = NULL;
+}
+
+bool
+session_is_reading(const struct session *session)
+{
+    return session->opening != NULL;
+}
+
+static int
+read_aside(struct session *session, struct frame *frame, struct reply *reply,
+           struct lighter_error *err)
+{
+    const struct settings *settings = session->daemon->settings;
+    const struct opening_setup setup = {
+        .loop = &session->daemon->loop,
+        .registry = &session->daemon->registry,
+        .pipelines = settings->pipelines,
+        .max_objects = check_max_objects((uint64_t)settings->max_frame_bytes),
+        .data = session,
+        .on_read = on_read};
+    struct opening_size size = {frame->size, 0};
+    int r = check_room(session, size, err); /* before anything is made of it */
+
+    return r < 0 ? r : opening_begin(&session->opening, &setup, frame, reply, err);
+}
+
+static int
+check_greeted(const struct session *session, bool is_hello, struct lighter_error *err)
+{
+    if (!session->greeted && !is_hello)
+        return lighter_fail(err, LIGHTER_E_PROTOCOL,
+                            "the first method must be 'hello'");
+    return 0;
+}
+
+static int
+take_open(struct session *session, struct frame *frame, struct reply *reply,
+          struct lighter_error *err)
+{
+    int r = check_greeted(session, false, err);
+
+    if (r < 0)
+        return r;
+    sweep_seats(session);
+    return read_aside(session, frame, reply, err);
+}
+
+int
+session_take_large(struct session *session, struct frame *frame)
+{
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+    msgpack_object_str method;
+    struct reply reply;
+    uint32_t id;
+    int r;
+
+    if (frame->size <= OPENING_LARGE || !message_peek(frame, &id, &method) ||
+        !params_str_is(method, "open"))
+        return SESSION_PARSE;
+    reply = reply_new(session->peer, id);
+    r = take_open(session, frame, &reply, &err);
+    free(frame->data); /* where it was not taken */
+    *frame = (struct frame){0};
+    if (r < 0)
+        reply_error(&reply, &err, NULL);
+    reply_done(&reply);
+    return r < 0 && err.code == LIGHTER_E_PROTOCOL ? -EPROTO : 0;
 }
 
 /* ---- write, end, abort ---- */
@@ -434,15 +556,16 @@ dispatch(struct session *session, struct message *message, struct reply *reply,
          struct lighter_error *err)
 {
     handler *handle;
+    int r;
 
     if (message->type != MESSAGE_REQUEST)
         return lighter_fail(err, LIGHTER_E_PROTOCOL, "a response from a client");
     handle = find_handler(message);
-    if (!session->greeted && handle != handle_hello)
-        return lighter_fail(err, LIGHTER_E_PROTOCOL,
-                            "the first method must be 'hello'");
-    if (session->daemon->stopping && handle == handle_open)
-        return lighter_fail(err, LIGHTER_E_STATE, "the daemon is stopping");
+    r = check_greeted(session, handle == handle_hello, err);
+    if (r == 0 && handle == handle_open)
+        r = check_serving(session, err);
+    if (r < 0)
+        return r;
     if (handle)
         return handle(session, message, reply, err);
     return control_handle(session->daemon, message, reply, err);

@@ -213,6 +213,28 @@ copy_request(struct job_spec *spec, const struct frame *frame,
     return 0;
 }
 
+/* Who asks for a pipeline is told what that is. */
+static int
+copy_asked(struct job_spec *spec, const msgpack_object *params,
+           struct lighter_error *err)
+{
+    const msgpack_object *writers = params_find(params, "writers");
+    msgpack_sbuffer buffer;
+
+    if (!writers || !params_find(params, "pipeline"))
+        return 0;
+    msgpack_sbuffer_init(&buffer);
+    if (msgpack_pack_object(
+            &(msgpack_packer){.data = &buffer, .callback = msgpack_sbuffer_write},
+            *writers) < 0) {
+        msgpack_sbuffer_destroy(&buffer);
+        return fail_nomem(err);
+    }
+    spec->asked.size = buffer.size;
+    spec->asked.data = (uint8_t *)msgpack_sbuffer_release(&buffer);
+    return 0;
+}
+
 static int
 parse(struct job_spec *spec, const struct registry *registry,
       const struct message *message, struct lighter_error *err)
@@ -238,6 +260,8 @@ parse(struct job_spec *spec, const struct registry *registry,
         r = parse_writers(spec, registry, params, message->zone, err);
     if (r == 0)
         r = copy_request(spec, &message->frame, err);
+    if (r == 0)
+        r = copy_asked(spec, params, err);
     return r;
 }
 
@@ -277,10 +301,11 @@ job_spec_done(struct job_spec *spec)
         writer_done(&spec->writers[i]);
     free(spec->writers);
     free(spec->request.data);
+    free(spec->asked.data);
     free(spec->fingerprint);
     spec->fingerprint = NULL;
     spec->writers = NULL;
-    spec->request = (struct frame){0};
+    spec->request = spec->asked = (struct frame){0};
     spec->n_writers = 0;
     policies_done(&spec->policies);
 }

@@ -32,6 +32,8 @@ struct job_spec {
     uint32_t n_writers;
     struct policies policies; /* owned */
     struct frame request;     /* the body of the `open`; owned */
+    struct frame asked;       /* the writers that its pipeline stands for, packed; empty
+                                 where it lists them itself. Owned, and moves too */
     bool moved;               /* the job has them now */
 
     bool again;        /* sent before, to a daemon that died */

@@ -114,6 +114,93 @@ message_parse(struct message *ret_message, struct frame *frame, uint64_t max_obj
     return r;
 }
 
+/* ---- a look at its beginning ---- */
+
+struct peeking {
+    const uint8_t *at;
+    size_t left;
+};
+
+/* A big-endian number of n bytes. */
+static bool
+peek_bytes(struct peeking *peeking, size_t n, uint64_t *ret_number)
+{
+    uint64_t number = 0;
+
+    if (peeking->left < n)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        number = number << 8 | peeking->at[i];
+    peeking->at += n;
+    peeking->left -= n;
+    *ret_number = number;
+    return true;
+}
+
+/* Signed ones too: what is not negative is the same number. */
+static bool
+peek_int(struct peeking *peeking, uint64_t *ret_number)
+{
+    uint64_t head, size;
+
+    if (!peek_bytes(peeking, 1, &head))
+        return false;
+    if (head < 0x80) {
+        *ret_number = head;
+        return true;
+    }
+    if (head < 0xcc || head > 0xd3)
+        return false;
+    size = (uint64_t)1 << (head & 3);
+    return peek_bytes(peeking, size, ret_number) &&
+           (head < 0xd0 || *ret_number >> (8 * size - 1) == 0);
+}
+
+static bool
+peek_array_of_4(struct peeking *peeking)
+{
+    uint64_t head, count;
+
+    if (!peek_bytes(peeking, 1, &head))
+        return false;
+    if (head != 0xdc && head != 0xdd)
+        return head == 0x94;
+    return peek_bytes(peeking, head == 0xdc ? 2 : 4, &count) && count == 4;
+}
+
+static bool
+peek_string(struct peeking *peeking, msgpack_object_str *ret_string)
+{
+    uint64_t head, size;
+
+    if (!peek_bytes(peeking, 1, &head))
+        return false;
+    if (head >= 0xa0 && head < 0xc0)
+        size = head & 0x1f;
+    else if (head < 0xd9 || head > 0xdb ||
+             !peek_bytes(peeking, (size_t)1 << (head - 0xd9), &size))
+        return false;
+    if (size > peeking->left)
+        return false;
+    *ret_string = (msgpack_object_str){(uint32_t)size, (const char *)peeking->at};
+    return true;
+}
+
+bool
+message_peek(const struct frame *frame, uint32_t *ret_id,
+             msgpack_object_str *ret_method)
+{
+    struct peeking peeking = {frame->data, frame->size};
+    uint64_t type, id;
+
+    if (!peek_array_of_4(&peeking) || !peek_int(&peeking, &type) ||
+        type != MESSAGE_REQUEST || !peek_int(&peeking, &id) || id > UINT32_MAX ||
+        !peek_string(&peeking, ret_method))
+        return false;
+    *ret_id = (uint32_t)id;
+    return true;
+}
+
 void
 message_done(struct message *message)
 {

@@ -10,6 +10,7 @@
 #include "wire/frame.h"
 
 #include <msgpack.h>
+#include <stdbool.h>
 
 enum message_type { MESSAGE_REQUEST = 0, MESSAGE_RESPONSE = 1 };
 
@@ -32,6 +33,12 @@ struct message {
 int message_parse(struct message *ret_message, struct frame *frame,
                   uint64_t max_objects, struct lighter_error *err);
 void message_done(struct message *message);
+
+/* Who asks for what, without a look at the params: what `frame` holds may still be no
+ * sound message. *ret_method points into the frame. Return: is it a request?
+ */
+bool message_peek(const struct frame *frame, uint32_t *ret_id,
+                  msgpack_object_str *ret_method);
 int message_is(const struct message *message, const char *method);
 
 /* A message being made: a frame's head, then what is packed. */

@@ -4,6 +4,7 @@ Messages that are not whole, answers that are not read, texts that become long, 
 """
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -208,6 +209,130 @@ def test_the_opens_of_a_connection_have_a_bound_together(daemon, tmp_path):
         assert n_jobs == 8 and "16777216 bytes" in why
         client.call("end", job=1)
         client.open_csv(tmp_path / "again.csv", job="again", keys=keys)
+
+
+def open_of(client, directory, n_keys, form="k%d"):
+    """The bytes of a request that opens a table of so many columns."""
+    writer = rawclient.csv_writer(directory / "t.csv", [form % k for k in range(n_keys)])
+    return client.request("open", job="large", writers=[writer])
+
+
+def longest_ping_beside(daemon, client, id, data):
+    """Until the request is answered, in seconds; and the answer, or why there is none."""
+    answers = []
+
+    def ask():
+        client.send(data)
+        try:
+            answers.append(client.answer(id))
+        except rawclient.Refused as refused:
+            answers.append(refused)
+
+    thread = threading.Thread(target=ask)
+    longest = 0
+    with daemon.raw() as other:
+        other.call("ping")
+        thread.start()
+        while thread.is_alive():
+            begin = time.monotonic()
+            other.call("ping")
+            longest = max(longest, time.monotonic() - begin)
+    thread.join()
+    return longest, answers[0]
+
+
+PAUSE_S = 0.02 * daemons.SLOWNESS
+N_TRIES = 20  # the machine may be busy with other things: the best one counts
+
+
+@pytest.fixture
+def lean_daemon(start_daemon):
+    """One whose sanitizer, where it has one, keeps little of what was freed."""
+    options = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=8"
+    return start_daemon(env={"ASAN_OPTIONS": options})
+
+
+def test_an_open_of_many_keys_is_refused_and_holds_up_nobody(
+    lean_daemon, tmp_path
+):
+    """1.9 million keys, 15 MiB."""
+    longest = []
+    with lean_daemon.raw() as client:
+        id, data = open_of(client, tmp_path, 1_900_000)
+        assert 11 * MIB < len(data) < 16 * MIB
+        before = lean_daemon.anonymous_bytes()
+        while len(longest) < N_TRIES and min(longest, default=1) > PAUSE_S:
+            pause, refused = longest_ping_beside(lean_daemon, client, id, data)
+            longest.append(pause)
+            assert refused.code == "limit" and "the limit is 262144" in str(refused)
+        assert lean_daemon.anonymous_bytes() - before < 64 * MIB
+        client.call("ping")  # the connection goes on
+    assert min(longest) < PAUSE_S
+
+
+def test_the_largest_open_there_may_be_holds_up_nobody(
+    lean_daemon, tmp_path
+):
+    longest, n_keys = [], 260_000
+    with lean_daemon.raw() as client:
+        before = lean_daemon.anonymous_bytes()
+        while len(longest) < N_TRIES and min(longest, default=1) > PAUSE_S:
+            id, data = open_of(client, tmp_path, n_keys, "a.longer.name.%d")
+            pause, opened = longest_ping_beside(lean_daemon, client, id, data)
+            longest.append(pause)
+            held = lean_daemon.anonymous_bytes() - before
+            client.call("abort", job=opened["handle"])
+        assert held < 160 * MIB
+    assert min(longest) < PAUSE_S
+
+
+def test_what_comes_behind_an_open_that_is_being_read_waits_for_it(daemon, tmp_path):
+    row = {f"k{k}": [k] for k in range(5_000)}  # 27 KB of keys
+    with daemon.raw() as client:
+        id, opens = open_of(client, tmp_path, len(row))
+        early, writes = client.request("write", job=1, seq=1, outputs=row)
+        ping, pings = client.request("ping")
+        client.send(opens + writes + pings)
+        with pytest.raises(rawclient.Refused, match="rank 0 of job 'large' is not open"):
+            client.answer(early)  # as behind a small one: its handle is known
+        client.answer(ping)
+        assert client.answer(id)["handle"] == 1
+        client.call("write", job=1, seq=1, outputs=row)
+        client.call("end", job=1)
+    _, written = (tmp_path / "t.csv").read_bytes().splitlines()
+    assert written == b",".join(b"%d" % k for k in range(len(row)))
+
+
+def test_a_client_that_goes_while_its_open_is_being_read_leaves_nothing(
+    daemon, tmp_path
+):
+    for _ in range(3):
+        with daemon.raw() as client:
+            _, data = open_of(client, tmp_path, 200_000)
+            client.send(data)
+    daemons.until(lambda: not daemon.ask("status")["jobs"], "nothing is open")
+    daemon.check_serves(tmp_path)
+
+
+def test_the_opens_of_a_connection_have_a_bound_of_keys_together(daemon, tmp_path):
+    with daemon.raw() as client:
+        keys = ["k%d" % number for number in range(100_000)]
+        n_jobs, why = open_until_refused(client, tmp_path, "j", keys=keys)
+        assert n_jobs == 5 and "the limit is 524288" in why
+
+
+def test_a_large_open_that_is_no_message_ends_the_connection(daemon, tmp_path):
+    with daemon.raw() as client:
+        _, data = open_of(client, tmp_path, 10_000)
+        client.send(rawclient.framed(data[4:-20]))
+        refused, id = client.last_words()
+    assert (refused.code, id) == ("protocol", 0)
+    with rawclient.RawClient(daemon.socket) as client:
+        _, data = open_of(client, tmp_path, 10_000)
+        client.send(data)
+        refused, id = client.last_words()
+    assert refused.code == "protocol" and "hello" in refused.message
+    daemon.check_serves(tmp_path)
 
 
 def test_one_clients_jobs_leave_open_files_to_others(start_daemon, tmp_path):

@@ -30,6 +30,7 @@ unit_tests = \
 	tests/unit/test_memory \
 	tests/unit/test_message \
 	tests/unit/test_metrics_address \
+	tests/unit/test_opening \
 	tests/unit/test_option \
 	tests/unit/test_outbox \
 	tests/unit/test_own \
@@ -84,6 +85,8 @@ tests_unit_test_message_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_message_LDADD = libunit.la
 tests_unit_test_metrics_address_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_metrics_address_LDADD = libunit.la
+tests_unit_test_opening_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_opening_LDADD = libunit.la
 tests_unit_test_option_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_option_LDADD = libunit.la
 tests_unit_test_outbox_CPPFLAGS = $(unit_cppflags)

@@ -95,6 +95,79 @@ START_TEST(a_response_is_an_error_or_a_result)
 }
 END_TEST
 
+static bool
+peek(const void *body, size_t size, uint32_t *ret_id, msgpack_object_str *ret_method)
+{
+    uint8_t *exact = malloc(size ? size : 1); /* so that sanitizers see its end */
+    struct frame frame = {exact, size};
+    bool is_request;
+
+    memcpy(exact, body, size);
+    is_request = message_peek(&frame, ret_id, ret_method);
+    free(exact);
+    return is_request;
+}
+
+START_TEST(a_look_at_a_request_finds_what_parsing_would_in_every_encoding)
+{
+    static const struct {
+        size_t size;
+        const char *body; /* all ask for "open" with id 7 */
+    } bodies[] = {
+        {8, "\x94\x00\x07\xa4open"},
+        {11, "\xdc\x00\x04\x00\x07\xd9\x04open"},
+        {17, "\xdd\x00\x00\x00\x04\xcc\x00\xcd\x00\x07\xda\x00\x04open"},
+        {21,
+         "\x94\xd0\x00\xcf\x00\x00\x00\x00\x00\x00\x00\x07\xdb\x00\x00\x00\x04open"},
+        {18, "\x94\xd1\x00\x00\xd3\x00\x00\x00\x00\x00\x00\x00\x07\xa4open"},
+        {18, "\x94\xd2\x00\x00\x00\x00\xce\x00\x00\x00\x07\xda\x00\x04open"},
+    };
+    struct message message;
+    msgpack_object_str method;
+    uint8_t whole[64];
+    uint32_t id;
+
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        size_t size = bodies[i].size;
+
+        memcpy(whole, bodies[i].body, size);
+        whole[size] = 0x80;
+        ck_assert_int_eq(parse(&message, whole, size + 1, NULL), 0);
+        ck_assert(message_is(&message, "open"));
+        ck_assert_uint_eq(message.id, 7);
+        message_done(&message);
+        ck_assert_msg(peek(whole, size + 1, &id, &method), "%zu", i);
+        ck_assert_uint_eq(id, 7);
+        ck_assert_uint_eq(method.size, 4);
+        for (size_t cut = 0; cut < size; cut++)
+            ck_assert(!peek(whole, cut, &id, &method));
+    }
+}
+END_TEST
+
+START_TEST(a_look_at_what_is_no_request_finds_none)
+{
+    static const struct {
+        size_t size;
+        const char *body;
+    } bodies[] = {
+        {8, "\x94\x01\x07\xa4open"},     /* a response */
+        {8, "\x93\x00\x07\xa4open"},     /* three */
+        {8, "\x94\x00\xff\xa4open"},     /* an id below 0 */
+        {9, "\x94\x00\xd0\x80\xa4open"}, /* likewise */
+        {8, "\x94\x00\xc0\xa4open"},     /* nil */
+        {9, "\x94\x00\x07\xc4\x04open"}, /* bytes */
+        {16, "\x94\x00\xcf\x00\x00\x00\x01\x00\x00\x00\x00\xa4open"},
+        {1, "\x80"},
+    };
+    msgpack_object_str method;
+    uint32_t id;
+
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)
+        ck_assert_msg(!peek(bodies[i].body, bodies[i].size, &id, &method), "%zu", i);
+}
+END_TEST
+
 START_TEST(ids_are_unsigned_numbers_of_32_bits)
 {
     const char *expected = "not a message: expected an id between 0 and 4294967295";
@@ -386,6 +459,9 @@ main(void)
     tcase_add_test(parsing, a_request_is_a_method_and_params);
     tcase_add_test(parsing, the_bytes_of_the_protocol_page_are_a_request);
     tcase_add_test(parsing, a_response_is_an_error_or_a_result);
+    tcase_add_test(parsing,
+                   a_look_at_a_request_finds_what_parsing_would_in_every_encoding);
+    tcase_add_test(parsing, a_look_at_what_is_no_request_finds_none);
     tcase_add_test(parsing, ids_are_unsigned_numbers_of_32_bits);
     tcase_add_test(parsing, sound_objects_that_are_no_message_are_refused);
     tcase_add_test(parsing, lone_scalars_are_refused);
