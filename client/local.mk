@@ -72,18 +72,22 @@ lighterd_native = client/python/native/channel.c client/python/native/functions.
 	client/python/native/module.c client/python/native/out.c \
 	client/python/native/out.h client/python/native/request.c \
 	client/python/native/tensor.c client/python/native/tensor.h
-lighterd_python = client/python/lighterd/__init__.py client/python/lighterd/address.py \
+lighterd_python = client/python/lighterd/__init__.py \
+	client/python/lighterd/address.py client/python/lighterd/channel.py \
 	client/python/lighterd/connection.py client/python/lighterd/encoders.py \
 	client/python/lighterd/errors.py client/python/lighterd/job.py \
 	client/python/lighterd/launch.py client/python/lighterd/local.py \
-	client/python/lighterd/local_job.py \
-	client/python/lighterd/memory.py client/python/lighterd/native.py \
-	client/python/lighterd/outputs.py client/python/lighterd/pinned.py client/python/lighterd/progress.py \
-	client/python/lighterd/registry.py client/python/lighterd/run.py \
+	client/python/lighterd/local_job.py client/python/lighterd/memory.py \
+	client/python/lighterd/native.py client/python/lighterd/outputs.py \
+	client/python/lighterd/owner.py client/python/lighterd/parameters.py \
+	client/python/lighterd/past.py client/python/lighterd/pinned.py \
+	client/python/lighterd/progress.py client/python/lighterd/registry.py \
+	client/python/lighterd/request.py client/python/lighterd/run.py \
 	client/python/lighterd/samples.py client/python/lighterd/session.py \
 	client/python/lighterd/tensor.py client/python/lighterd/training.py \
 	client/python/lighterd/values.py client/python/lighterd/voice.py \
-	client/python/lighterd/wire.py client/python/lighterd/writers.py
+	client/python/lighterd/wire.py client/python/lighterd/world.py \
+	client/python/lighterd/writers.py
 lighterd_callbacks = client/python/lighterd/callbacks/__init__.py \
 	client/python/lighterd/callbacks/base_writer.py \
 	client/python/lighterd/callbacks/csv_writer.py \

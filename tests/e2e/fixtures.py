@@ -16,7 +16,7 @@ PATIENCE_S = (3600 if LONG else 120) * daemons.SLOWNESS
 
 @pytest.fixture(autouse=True)
 def no_environment_of_ours(monkeypatch):
-    for name in ("LIGHTERD", "LIGHTERD_SOCKET", "RANK", "WORLD_SIZE"):
+    for name in ("LIGHTERD", "LIGHTERD_SOCKET", "LIGHTERD_ATTEMPT", "RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     # Where a daemon is gone for good a test wants to know, and not to wait.
     monkeypatch.setenv("LIGHTERD_RECONNECT_SECONDS", "0")

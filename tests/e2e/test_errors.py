@@ -283,9 +283,9 @@ def test_a_job_that_cannot_be_called_so_is_a_value_error(daemon, tmp_path, name)
     "more, expected",
     [
         ({"rank": 2, "world_size": 2}, "'rank' expects an int from 0 to 1, got 2"),
-        ({"rank": -1}, "'rank' expects"),
-        ({"world_size": 0}, "'world_size' expects"),
-        ({"world_size": 65537}, "'world_size' expects"),
+        ({"rank": -1, "world_size": 1}, "'rank' expects"),
+        ({"rank": 0, "world_size": 0}, "'world_size' expects"),
+        ({"rank": 0, "world_size": 65537}, "'world_size' expects"),
         ({"stage": "train"}, "'stage' expects predict, validate, test or fit"),
     ],
 )

@@ -257,7 +257,7 @@ def test_a_batch_that_was_refused_is_told_once(
     connection.close()
 
     assert n_errors == 1
-    assert len(judges.files(tmp_path / "d")) == 4  # one `write` raised, and was not
+    assert len(judges.files(tmp_path / "d")) == 5  # also that of the `write` that raised
 
 
 def test_an_end_that_was_not_answered_gets_its_paths(
@@ -445,6 +445,7 @@ def test_a_run_with_another_configuration_does_not_go_on(daemon, tmp_path):
                 *writers,
                 socket=daemon.socket,
                 job="j",
+                rank=0,
                 world_size=world_size,
                 resume=True,
             ):

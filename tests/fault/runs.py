@@ -49,20 +49,23 @@ def write(job, rank, n_batches, before_batch=lambda i: None, refused=True):
     """Write batches and end the job. Returns how many were refused."""
     n_errors = 0
 
-    def insist(function, *args):
-        # An error of an earlier batch comes instead of what was asked for.
+    def note(error):
         nonlocal n_errors
-        while True:
-            try:
-                return function(*args)
-            except ValueError as error:
-                assert "came before" in str(error), error
-                n_errors += 1
+        assert "came before" in str(error), error
+        n_errors += 1
 
     for i in range(n_batches):
         before_batch(i)
-        insist(job.write, batch(rank, i, refused))
-    insist(job.end)
+        try:
+            job.write(batch(rank, i, refused))
+        except ValueError as error:  # of an earlier batch; this one is handed over
+            assert error.batch_idx < i
+            note(error)
+    while not job.paths:  # such an error comes instead of the end
+        try:
+            job.end()
+        except ValueError as error:
+            note(error)
     return n_errors
 
 

@@ -31,6 +31,10 @@ class ConnectionError(Error, builtins.ConnectionError):
     """The daemon cannot be reached, or went away."""
 
 
+class OwnerError(ConnectionError):
+    """Who listens there is not the user whose daemon this process takes for its own."""
+
+
 _CLASSES = {
     "protocol": ProtocolError,
     "unknown_method": ProtocolError,
@@ -41,6 +45,16 @@ _CLASSES = {
     "bad_state": StateError,
     "limit": LimitError,
 }
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether a call of ours failed, or the daemon said no.
+
+    Else a signal's handler may have raised it, anywhere; that is for its owner.
+    """
+    if isinstance(error, Error) or hasattr(error, "details"):
+        return True
+    return isinstance(error, OSError) and error.errno is not None
 
 
 def from_answer(error: Mapping[str, Any], context: str = "") -> Exception:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import NoReturn, Optional
 
 from . import address
+from . import owner as owners
 from .connection import Connection
 from .errors import ConnectionError
 
@@ -24,18 +25,23 @@ START_TIMEOUT_S = 30
 EXIT_TAKEN = 3  # another daemon holds this socket
 
 
-def connect(told: Optional[address.PathLike] = None) -> Connection:
-    """Connect to the daemon of this address, or of the default one."""
+def connect(
+    told: Optional[address.PathLike] = None, owner: Optional[owners.Owner] = None
+) -> Connection:
+    """Connect to the daemon of this address, or of the default one.
+
+    It must be of this process's user, of root, or of the `owner`.
+    """
     path = address.resolve(told)
-    connected = _dial(path)
+    connected = _dial(path, owner)
     try:
-        return Connection(connected, partial(_dial, path))
+        return Connection(connected, partial(_dial, path, owner))
     except BaseException:
         connected.close()
         raise
 
 
-def _dial(path: str) -> socket.socket:
+def _dial(path: str, owner: Optional[owners.Owner]) -> socket.socket:
     """A socket on which a daemon listens; it is started where none does.
 
     The one that won may hold the socket's lock and not listen yet, or die of something
@@ -44,10 +50,10 @@ def _dial(path: str) -> socket.socket:
     deadline = time.monotonic() + START_TIMEOUT_S
     pause = 0.01
     while True:
-        connected = _try_connect(path)
+        connected = _try_connect(path, owner)
         if connected is None:
             _start(path)
-            connected = _try_connect(path)
+            connected = _try_connect(path, owner)
         if connected is not None:
             return connected
         if time.monotonic() > deadline:
@@ -56,17 +62,21 @@ def _dial(path: str) -> socket.socket:
         pause = min(2 * pause, 0.5)
 
 
-def _try_connect(path: str) -> Optional[socket.socket]:
+def _try_connect(path: str, owner: Optional[owners.Owner]) -> Optional[socket.socket]:
     """None where nobody listens."""
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connected.connect(path)
+        owners.check(connected, path, owner)
     except (FileNotFoundError, ConnectionRefusedError):
         connected.close()
         return None
-    except OSError as error:
+    except BaseException as error:
         connected.close()
-        raise ConnectionError(f"cannot connect to {path}: {error.strerror}") from error
+        if isinstance(error, OSError) and error.errno is not None:
+            why = f"cannot connect to {path}: {error.strerror}"
+            raise ConnectionError(why) from error
+        raise
     return connected
 
 

@@ -2,8 +2,8 @@
 
 In: tensors of one batch after another. Out: each copied once, to where the daemon reads
 it; the batch's frame only says where. A batch has one slot, from before its frame is
-sent until it is answered. The connection owns the memory, and the one thread that uses
-the connection uses it. When a connection ends, the next one of this process takes its
+sent until it is answered. The connection owns the memory, and whoever has the
+connection's lock uses it. When a connection ends, the next one of this process takes its
 memory over: pages that were never used cost twice the copy that goes into them. With the
 first tensor from a GPU all of it is pinned.
 
@@ -18,7 +18,7 @@ import os
 import struct
 from bisect import bisect
 from contextlib import suppress
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Iterable, List, NamedTuple, Optional, Tuple
 
 from . import pinned, tensor
 
@@ -79,10 +79,21 @@ class Memory:
         self.abandon()
 
     def abandon(self) -> None:
-        """Close it, in a process that has no GPU: a child that was forked."""
+        """Close it in a child that was forked, which has no GPU."""
         os.close(self.descriptor)
         with suppress(BufferError):  # a copy that failed may still hold it
             self._map.close()
+
+    def take_back_all_but(self, slots: Iterable[Slot]) -> None:
+        """These are what batches have, whatever was taken or given back before."""
+        free, start = [], 0
+        for slot in sorted(slots):
+            if slot.start > start:
+                free.append(Slot(start, slot.start - start))
+            start = slot.end
+        if start < self.size:
+            free.append(Slot(start, self.size - start))
+        self._free = free
 
     def is_free(self) -> bool:
         """Whether no batch has a slot."""

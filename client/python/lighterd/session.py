@@ -12,6 +12,7 @@ from __future__ import annotations
 import weakref
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Union
 
+from . import world
 from .address import PathLike
 from .errors import StateError
 from .job import Job
@@ -94,12 +95,11 @@ class Session:
         pipeline: Optional[str],
         directory: PathLike,
     ) -> None:
-        self._connection = connect(socket)
         self._name = job
         self._pipeline = pipeline
         self._directory = directory
-        self._rank = trainer.global_rank
-        self._world_size = trainer.world_size
+        self._world = world.of_trainer(trainer)
+        self._connection = connect(socket)
         self._places: List[_Place] = []
         self._job: Optional[Job] = None
         self._shared: Optional[_Shared] = None
@@ -143,8 +143,9 @@ class Session:
                 pipeline=self._pipeline,
                 directory=self._directory,
                 name=self._name,
-                rank=self._rank,
-                world_size=self._world_size,
+                rank=self._world.rank,
+                world_size=self._world.size,
+                attempt=self._world.attempt,
                 resume=self.resume,
                 total=total and total * self._count_groups(),
             )

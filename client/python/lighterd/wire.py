@@ -231,8 +231,12 @@ def _add_tensor(frame: _Frame, value: Any) -> bool:
 class FrameReader:
     """Cuts the bytes that come into frames, however they were split."""
 
-    def __init__(self) -> None:
-        self._bytes = bytearray()
+    def __init__(self, before: bytes = b"") -> None:
+        self._bytes = bytearray(before)
+
+    def rest(self) -> bytes:
+        """What is there of a frame that is not whole."""
+        return bytes(self._bytes)
 
     def is_at_frame(self) -> bool:
         """Whether the next byte begins one."""

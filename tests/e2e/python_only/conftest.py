@@ -10,5 +10,5 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "client" / "python"))
 
 @pytest.fixture(autouse=True)
 def no_environment_of_ours(monkeypatch):
-    for name in ("LIGHTERD", "LIGHTERD_SOCKET", "RANK", "WORLD_SIZE"):
+    for name in ("LIGHTERD", "LIGHTERD_SOCKET", "LIGHTERD_ATTEMPT", "RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)

@@ -71,7 +71,7 @@ def test_who_loses_the_race_connects_as_soon_as_the_winner_listens(address, prog
     timer = threading.Timer(0.2, listen)
     timer.start()
     launch._start(address)
-    launch._dial(address).close()
+    launch._dial(address, None).close()
     timer.join()
     listening.close()
 

@@ -19,6 +19,7 @@ import pytest
 
 import lighterd
 from lighterd import memory, native, wire, writers
+from lighterd.channel import Channel
 from lighterd.connection import Connection
 from lighterd.memory import Places
 
@@ -358,18 +359,18 @@ def pair():
 
 def read_all(ours, chunks, theirs):
     """Every answer that comes, as a connection sees it."""
-    reader, seen = wire.FrameReader(), []
+    channel, seen = Channel(ours), []
     for chunk in chunks:
         theirs.sendall(chunk)
-        received = native.receive(ours, reader.is_at_frame())
-        assert received is not None
-        ids, data = received
-        seen += [[1, id, None, {}] for id in ids]
-        seen += reader.feed(data)
-    assert native.receive(ours, reader.is_at_frame()) is None
+        arrived = channel.receive()
+        assert not arrived.is_end
+        seen += [[1, id, None, {}] for id in arrived.ids] + arrived.messages
+        channel.taken(arrived)
+    assert channel.receive() is None
     return seen
 
 
+@pytest.mark.usefixtures("either_client")
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 13, 1 << 16])
 def test_answers_are_the_same_however_they_are_cut(pair, size):
     ids = [1, 127, 128, 255, 256, 65535, 65536, (1 << 32) - 1]
@@ -383,6 +384,7 @@ def test_answers_are_the_same_however_they_are_cut(pair, size):
     assert read_all(pair[0], chunks, pair[1]) == sent
 
 
+@needs_native
 @pytest.mark.parametrize(
     "body",
     [b"\x94\x01\x00\xc0\x80", b"\x94\x01\xcc\x00\xc0\x80", b"\x94\x00\x05\xc0\x80"]
@@ -396,28 +398,43 @@ def test_what_is_no_plain_answer_is_not_taken_for_one(pair, body):
     assert native.receive(pair[0], True) == ([], sent)
 
 
+@pytest.mark.usefixtures("either_client")
 def test_the_end_and_a_broken_connection_are_told(pair):
     ours, theirs = pair
-    assert native.receive(ours, True) is None
+    channel = Channel(ours)
+    assert channel.receive() is None
     theirs.close()
-    assert native.receive(ours, True) == ([], b"")
+    assert channel.receive().is_end
     with pytest.raises(BrokenPipeError):
-        native.send(ours, bytearray(b"x"), 0)
+        channel.send(bytearray(b"x"), None, [])
 
 
+@pytest.mark.usefixtures("either_client")
 def test_a_full_socket_takes_nothing_and_goes_on_where_it_stopped(pair):
     ours, theirs = pair
+    channel = Channel(ours)
     frame = bytearray(random.Random(2).randbytes(1 << 20))
-    sent, found = 0, b""
-    while sent < len(frame):
-        n = native.send(ours, frame, sent)
-        sent += n
-        if n == 0:
-            found += theirs.recv(1 << 16)
+    sent, found = [], b""
+    while not channel.send(frame, None, sent):
+        found += theirs.recv(1 << 16)
     theirs.setblocking(False)
     while len(found) < len(frame):
         found += theirs.recv(1 << 16)
     assert found == frame
+
+
+@pytest.mark.usefixtures("either_client")
+def test_what_has_come_comes_again_until_it_is_taken(pair):
+    ours, theirs = pair
+    channel = Channel(ours)
+    theirs.sendall(answer(1) + answer(2, result={"a": 1}) + b"\0")
+    first, again = channel.receive(), channel.receive()
+    assert not first.is_again and again.is_again
+    assert again[:4] == first[:4]
+    channel.taken(again)
+    theirs.sendall(answer(3)[1:])
+    last = channel.receive()
+    assert not last.is_again and last.messages == [[1, 3, None, {}]]
 
 
 def test_a_request_is_kept_whole_until_its_answer(pair):
