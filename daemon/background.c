@@ -104,7 +104,7 @@ open_log(const char *path, int *ret_fd, struct lighter_error *err)
 int
 background_ready(int fd, const char *log_path, struct lighter_error *err)
 {
-    int null, log, is_empty = open_log(log_path, &log, err);
+    int null, log = -1, is_empty = open_log(log_path, &log, err);
 
     if (is_empty < 0)
         return is_empty;

@@ -1,9 +1,9 @@
 """runs - what the ranks write while something dies, and how it is judged.
 
 The same call writes the same bytes, so that an epoch during which nothing died says what
-must be there: a table of all ranks; tensors, of which every fourth batch's go through the
-client's memory; texts in folders. Where it is asked for every fifth batch has a name
-that came before: its files are refused, which is said once.
+must be there: a table of all ranks, and a compressed one; tensors, of which every fourth
+batch's go through the client's memory; texts in folders. Where it is asked for every
+fifth batch has a name that came before: its files are refused, which is said once.
 """
 
 import multiprocessing
@@ -25,6 +25,7 @@ def writers(directory):
         lighterd.csv(directory / "table.csv", keys=["id", "x"]),
         lighterd.file(directory / "tensors", "t", "tensor", "id"),
         lighterd.file(directory / "texts", "text", "text", "id"),
+        lighterd.csv(directory / "packed.csv.gz", keys=["text"]),
     ]
 
 
@@ -99,7 +100,7 @@ def shown(directory):
     for parent, folders, names in os.walk(directory):
         folders[:] = [name for name in folders if not name.startswith(".lighterd.")]
         for name in names:
-            if ".tmp_rank" in name:
+            if ".tmp_" in name:
                 continue
             path = os.path.join(parent, name)
             with open(path, "rb") as file:
@@ -112,7 +113,7 @@ def left_aside(directory):
         os.path.join(parent, name)
         for parent, folders, names in os.walk(directory)
         for name in folders + names
-        if name.startswith(".lighterd.") or ".tmp_rank" in name
+        if name.startswith(".lighterd.") or ".tmp_" in name
     ]
 
 

@@ -24,6 +24,7 @@ unit_tests = \
 	tests/unit/test_error \
 	tests/unit/test_files \
 	tests/unit/test_frame \
+	tests/unit/test_gzip \
 	tests/unit/test_jobs \
 	tests/unit/test_journal \
 	tests/unit/test_listener \
@@ -72,6 +73,8 @@ tests_unit_test_files_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_files_LDADD = libunit.la
 tests_unit_test_frame_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_frame_LDADD = libunit.la
+tests_unit_test_gzip_CPPFLAGS = $(unit_cppflags) $(DEFLATE_CFLAGS)
+tests_unit_test_gzip_LDADD = libunit.la $(DEFLATE_LIBS)
 tests_unit_test_jobs_SOURCES = tests/unit/test_jobs.c $(job_clients)
 tests_unit_test_jobs_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_jobs_LDADD = libunit.la
