@@ -2,6 +2,7 @@
 #include "daemon/state.h"
 
 #include "daemon/lock.h"
+#include "daemon/own.h"
 #include "daemon/path.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -170,9 +171,12 @@ state_ensure(struct state *state, struct lighter_error *err)
 void
 state_done(struct state *state)
 {
+    struct own_id id;
+
     if (state->fd < 0)
         return;
-    rmdir(state->path); /* it stays where a journal is in it */
+    if (own_of(state->fd, &id, NULL) == 0)
+        own_remove_directory(AT_FDCWD, state->path, &id, NULL); /* where it is empty */
     close(state->fd);
     state->fd = -1;
 }
