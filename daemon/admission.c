@@ -349,6 +349,8 @@ is_awaited(const struct jobs *jobs, const struct job *past, const struct job_spe
         return false;
     if (spec->again)
         return true;
+    if (!past->n_outputs && past->world_size == 1)
+        return false; /* its only rank was there, and comes with its id */
     return uv_now(jobs->loop) - jobs->loaded_at < RETURN_MS &&
            is_same_attempt(past, spec) && check_fingerprint(past, spec, NULL) == 0;
 }
@@ -373,6 +375,13 @@ refuse_to_follow(const struct job *past, struct lighter_error *err)
                         past->error.message);
 }
 
+/* It has policies, and writes nothing. */
+static bool
+is_training(const struct job_spec *spec)
+{
+    return spec->policies.n_items && !spec->n_writers;
+}
+
 /* Is the unfinished job one that this rank may go on with, or replace? */
 static int
 check_past(const struct job *past, const struct job_spec *spec,
@@ -385,6 +394,8 @@ check_past(const struct job *past, const struct job_spec *spec,
     if (past->damaged_at && (spec->resume || spec->again))
         return error_copy(err, &past->error);
     if (spec->follows == past->id || (was_sent_before && !past->was_live))
+        return refuse_to_follow(past, err);
+    if (is_training(spec) && past->n_batches && !spec->id)
         return refuse_to_follow(past, err);
     if (spec->id && !is_same_attempt(past, spec))
         return admit_stranger(past, spec, err);
@@ -401,6 +412,12 @@ takes_over(const struct job *past, const struct job_spec *spec)
            !(spec->again && past->was_live);
 }
 
+static bool
+is_known(const struct job *past, const struct job_spec *spec)
+{
+    return past && past->id == spec->id && job_is_unfinished(past);
+}
+
 /* There is no live job: one goes on that is unfinished, or one is made. */
 static int
 begin(struct jobs *jobs, struct job_spec *spec, struct seat *seat, struct job **ret_job,
@@ -409,7 +426,9 @@ begin(struct jobs *jobs, struct job_spec *spec, struct seat *seat, struct job **
     struct job *past = jobs_find_past(jobs, spec->name, spec->stage);
     int r = 0;
 
-    if (spec->id && (!past || past->id != spec->id || !job_is_unfinished(past)))
+    if (spec->id && !is_known(past, spec) && is_training(spec))
+        spec->id = 0; /* nothing was written that could be missed */
+    if (spec->id && !is_known(past, spec))
         return lighter_fail(err, LIGHTER_E_STATE,
                             "job '%s' is not known here: it was discarded or begun "
                             "anew, or this daemon has another state directory",

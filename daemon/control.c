@@ -237,9 +237,7 @@ ask(struct daemon *daemon, const struct message *message, enum lighter_action ac
 {
     struct lighter_strings patterns;
     msgpack_object_str name;
-    struct message_out out;
     const char *text;
-    size_t n_matched;
     int r =
         params_required(params_string(message->params, "job", &name, err), "job", err);
 
@@ -255,14 +253,7 @@ ask(struct daemon *daemon, const struct message *message, enum lighter_action ac
     text = params_text(message->zone, name);
     if (!text)
         return fail_nomem(err);
-    r = jobs_ask(&daemon->jobs, text, &patterns, action, &n_matched, err);
-    if (r < 0)
-        return r;
-    reply_begin(reply, &out);
-    msgpack_pack_map(&out.packer, 1);
-    pack_key_uint(&out.packer, "matched", n_matched);
-    reply_send(reply, &out);
-    return 0;
+    return jobs_ask(&daemon->jobs, text, &patterns, action, reply, err);
 }
 
 static int

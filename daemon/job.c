@@ -49,6 +49,7 @@ job_new(struct jobs *jobs, struct job_spec *spec, struct lighter_error *err)
     }
     STAILQ_INIT(&job->parked);
     STAILQ_INIT(&job->flushes);
+    STAILQ_INIT(&job->notes_wait);
     journal_init(&job->journal);
     job->jobs = jobs;
     job->state = JOB_PREPARING;

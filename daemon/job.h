@@ -128,6 +128,7 @@ struct job_output {
 
 struct parked_open;
 struct job_ending;
+struct training_note;
 
 struct job {
     TAILQ_ENTRY(job) link;
@@ -152,6 +153,8 @@ struct job {
                                  * world_size is quickly said. Owned; NULL: it is released */
     uint32_t n_ranks, ranks_room;
     struct policies policies;
+    struct training_note *note;              /* on its way into the journal, or NULL */
+    STAILQ_HEAD(, training_wait) notes_wait; /* what came meanwhile */
     STAILQ_HEAD(, parked_open)
     parked;               /* opens that wait for the job to be ready, or over */
     char *warning;        /* for who opens it, or NULL; owned */
@@ -301,13 +304,14 @@ int jobs_discard(struct jobs *jobs, const char *name, const char *stage,
                  struct reply *reply, struct lighter_error *err);
 
 /* Somebody asks the live job `name` to freeze or to train what matches `patterns`; its
- * ranks are told to ask at their next step. *ret_n_matched: parameters in all.
- * Return: 0; -EBUSY: there is no such job with policies; -EINVAL: a pattern matches
- *         nothing, and nothing was changed; -ENOMEM.
+ * ranks are told to ask at their next step. Takes the reply, on success: the answer,
+ * how many parameters match, comes when the journal has it. Return: 0; -EBUSY: there is
+ * no such job with policies; -EINVAL: a pattern matches nothing, and nothing was
+ * changed; -ENOMEM.
  */
 int jobs_ask(struct jobs *jobs, const char *name,
              const struct lighter_strings *patterns, enum lighter_action action,
-             size_t *ret_n_matched, struct lighter_error *err);
+             struct reply *reply, struct lighter_error *err);
 
 /* The session is over. Nothing where the seat is detached. */
 void seat_leave(struct seat *seat);

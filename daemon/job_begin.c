@@ -87,11 +87,11 @@ check_target(struct jobs *jobs, const struct job_spec *spec, uint32_t index,
 static int
 prepare_new(struct job *job, struct lighter_error *err)
 {
-    int r = job->n_outputs ? recovery_begin(job, err) : 0;
+    int r = recovery_begin(job, err);
 
     if (r == 0)
         r = publish_prepare(job, err);
-    if (r == 0 && job->n_outputs)
+    if (r == 0)
         r = recovery_note_places(job, err);
     return r < 0 ? r : policies_open(&job->policies, err);
 }
@@ -207,15 +207,16 @@ replace(struct jobs *jobs, struct job *job)
 {
     struct job *past = jobs_find_past(jobs, job->name, job->stage);
 
-    if (!past || !job->n_outputs)
+    if (!past)
         return;
     if (!job_is_unfinished(past)) {
         past->has_journal = false;
         job->published_before = past->state == JOB_PUBLISHED ? past->id : 0;
         return;
     }
-    if ((past->n_batches || past->damaged_at) && asprintf(&job->warning, "%s. What it left is replaced.",
-                                    past->error.message) < 0)
+    if ((past->n_batches || past->damaged_at) &&
+        asprintf(&job->warning, "%s. What it left is replaced.", past->error.message) <
+            0)
         job->warning = NULL;
     jobs_take_past(past);
     job->replaced = past;

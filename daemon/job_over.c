@@ -87,7 +87,7 @@ static void
 publish(struct job *job)
 {
     job->work_result = publish_run(job, &job->work_error);
-    if (job->work_result == 0 && job->n_outputs)
+    if (job->work_result == 0)
         job->finish_result = recovery_finish(job, &job->work_error);
 }
 
@@ -105,6 +105,8 @@ run_last(uv_work_t *work)
     publish_close(job);
     if (job->has_journal && is_stillborn(job))
         recovery_discard(job, NULL); /* else it is there to be discarded */
+    else if (!job->n_outputs && job->doom != JOB_OPEN && !job->was_live)
+        recovery_drop(job, NULL); /* it made nothing that somebody could finish */
 }
 
 static void
@@ -193,12 +195,22 @@ job_finish(struct job *job)
 {
     job->state = JOB_PUBLISHING;
     job->was_live = job->jobs->stopping || job->is_awaited;
-    if (job->sync)
+    if (job->sync || job->note)
         return; /* that calls again */
     if (job->discarding)
         job_submit(job, run_discard, after_discard);
     else
         job_submit(job, run_last, after_last);
+}
+
+/* Nobody is connected. A training's policies have nothing to wait for then: there is
+ * nothing to be joined.
+ */
+static bool
+is_done(const struct job *job)
+{
+    return job->n_ended == job->world_size ||
+           (!job->n_outputs && job->n_ended && STAILQ_EMPTY(&job->parked));
 }
 
 void
@@ -213,6 +225,6 @@ job_settle(struct job *job)
         if (job->error.code == LIGHTER_OK)
             lighter_fail(&job->error, LIGHTER_E_STATE, "nobody has opened it");
     }
-    if (job->doom != JOB_OPEN || job->n_ended == job->world_size || job->finalizing)
+    if (job->doom != JOB_OPEN || is_done(job) || job->finalizing)
         job_finish(job);
 }

@@ -44,20 +44,24 @@ enum journal_kind {
     JOURNAL_STAGED = 12,   /* writer: this was made for it, and is ours. seq: the inode;
                               size: the device; text: its name in the directory of the
                               output. rank: whose shard it is, or JOURNAL_NO_RANK */
-    JOURNAL_ROWS = 13,     /* as WRITTEN, of a table. text: XXH3-64 of the batch's bytes,
-                              8 bytes. seq 0: of the shard's header */
-    JOURNAL_FILES = 14,    /* rank, writer: as WRITTEN, of files. text: of each the size
-                              and the inode, 8 bytes each, and its name with its NUL */
-    JOURNAL_DROPPED = 15,  /* rank, seq, batch_idx, dataloader_idx: no writer has any of
-                              it, whatever was recorded before. writer: the one that
-                              refuses it; n_samples: of this one, that have numbers all
-                              the same; text: a struct lighter_error, to the NUL of its
-                              message, and such a number for each writer (u64) */
-    JOURNAL_ATTEMPT = 16,  /* text: the start of the program that has the job from here
-                              on; empty: it does not say which it is */
-    JOURNAL_OVER = 18,     /* its ranks have gone, as of a RESTED; or it is published,
-                              and this is the second record. seq: 1 where it was live
-                              when a daemon died; text: how it was over (ending.c) */
+    JOURNAL_ROWS = 13,    /* as WRITTEN, of a table. text: XXH3-64 of the batch's bytes,
+                             8 bytes. seq 0: of the shard's header */
+    JOURNAL_FILES = 14,   /* rank, writer: as WRITTEN, of files. text: of each the size
+                             and the inode, 8 bytes each, and its name with its NUL */
+    JOURNAL_DROPPED = 15, /* rank, seq, batch_idx, dataloader_idx: no writer has any of
+                             it, whatever was recorded before. writer: the one that
+                             refuses it; n_samples: of this one, that have numbers all
+                             the same; text: a struct lighter_error, to the NUL of its
+                             message, and such a number for each writer (u64) */
+    JOURNAL_ATTEMPT = 16, /* text: the start of the program that has the job from here
+                             on; empty: it does not say which it is */
+    JOURNAL_POLICY = 17,  /* what people ask of a training's policies. text: an enum
+                             lighter_action, one byte, and patterns, each with its NUL;
+                             size: 1 where what they had asked before was in force.
+                             Without text: seq is the step from which on it holds */
+    JOURNAL_OVER = 18,    /* its ranks have gone, as of a RESTED; or it is published,
+                             and this is the second record. seq: 1 where it was live
+                             when a daemon died; text: how it was over (ending.c) */
 };
 
 #define JOURNAL_NO_RANK UINT32_MAX

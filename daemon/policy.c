@@ -272,3 +272,37 @@ policies_ask(struct policies *policies, const char *pattern, enum lighter_action
     *ret_n_matched = n_matched;
     return 0;
 }
+
+/* ---- what they asked of an earlier daemon ---- */
+
+int
+policies_recall(struct policies *policies, const char *text, size_t size,
+                bool was_in_force, struct lighter_error *err)
+{
+    size_t unused;
+    int r = 0;
+
+    if (size < 2 || text[size - 1] != '\0')
+        return lighter_fail(err, LIGHTER_E_PROTOCOL, "a record asks for no parameters");
+    policies->in_force = policies->asked && was_in_force;
+    for (size_t at = 1; at < size && r == 0; at += strlen(text + at) + 1)
+        r = policies_ask(policies, text + at, (enum lighter_action)text[0], &unused,
+                         err);
+    return r;
+}
+
+void
+policies_recall_step(struct policies *policies, int64_t from_step)
+{
+    policies->from_step = from_step;
+}
+
+void
+policies_forget(struct policies *policies)
+{
+    free(policies->before);
+    free(policies->asked);
+    policies->before = policies->asked = NULL;
+    policies->from_step = 0;
+    policies->in_force = false;
+}

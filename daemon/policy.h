@@ -58,6 +58,16 @@ int policies_decide(struct policies *policies, const struct lighter_step *step,
                     int64_t *ret_until_step, int64_t *ret_until_epoch,
                     struct lighter_error *err);
 
+/* What people have asked for, as a journal tells it: that they asked (the action, and
+ * patterns with their NULs; was what they had asked before in force?), and from which
+ * step on it holds. Or nothing is known of it. On a worker, while nobody decides.
+ * Return: 0; -ENOMEM; -EPROTO.
+ */
+int policies_recall(struct policies *policies, const char *text, size_t size,
+                    bool was_in_force, struct lighter_error *err);
+void policies_recall_step(struct policies *policies, int64_t from_step);
+void policies_forget(struct policies *policies);
+
 /* Do two ranks bring the same? */
 bool policies_are_same(const struct policies *a, const struct policies *b);
 

@@ -120,7 +120,8 @@ find_place(const struct job_output *output, struct journal_record *place,
 int
 recovery_note_places(struct job *job, struct lighter_error *err)
 {
-    int r = 0;
+    struct journal_record nowhere = {.kind = JOURNAL_PLACE};
+    int r = job->n_outputs ? 0 : journal_append(&job->journal, &nowhere, err);
 
     for (uint32_t i = 0; i < job->n_outputs && r == 0; i++) {
         struct journal_record place = {.writer = i};

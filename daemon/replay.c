@@ -437,6 +437,17 @@ note_attempt(struct job *job, const struct journal_record *record,
 }
 
 static int
+recall_asked(struct job *job, const struct journal_record *record,
+             struct lighter_error *err)
+{
+    if (record->text_size)
+        return policies_recall(&job->policies, record->text, record->text_size,
+                               record->size != 0, err);
+    policies_recall_step(&job->policies, (int64_t)record->seq);
+    return 0;
+}
+
+static int
 visit_job(struct replay *replay, const struct journal_record *record, uint64_t end,
           struct lighter_error *err)
 {
@@ -460,6 +471,8 @@ visit_job(struct replay *replay, const struct journal_record *record, uint64_t e
     case JOURNAL_RESTED:
         job->was_live = false;
         return 0;
+    case JOURNAL_POLICY:
+        return recall_asked(job, record, err);
     case JOURNAL_OVER:
         return ending_keep(job, record, err);
     case JOURNAL_COMPLETE:
@@ -514,6 +527,7 @@ forget(struct job *job)
     job->is_complete = job->is_published = job->was_live = false;
     job->damaged_at = 0;
     ending_forget(job);
+    policies_forget(&job->policies);
 }
 
 /* How far a rank has come, and whether it comes again. */

@@ -146,6 +146,8 @@ load(void *data, const char *name, struct lighter_error *err)
     job_count_outputs(job);
     tell_state(job);
     ending_forget(job);
+    if (job->is_published)
+        policies_done(&job->policies);
     job_release(job);
     jobs_add_past(job);
     if (is_ready)
@@ -168,7 +170,7 @@ jobs_load(struct jobs *jobs, const struct registry *registry, struct lighter_err
 static bool
 is_deserted(const struct job *job)
 {
-    return job->state == JOB_OPEN && job->n_outputs && !job->n_connected;
+    return job->state == JOB_OPEN && job->has_journal && !job->n_connected;
 }
 
 /* Its ranks are all on their way out, or their processes have gone: nothing more is

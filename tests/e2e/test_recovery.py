@@ -653,6 +653,8 @@ def test_a_training_freezes_on_over_the_daemons_death(
         check=True,
     )
     assert frozen_at(5) == ["b.weight", "b.bias"]
+    deaths.now()
+    assert frozen_at(6) == ["b.weight", "b.bias"]  # as people have asked
     freezer.on_train_end(trainer, model)
 
 

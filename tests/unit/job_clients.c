@@ -34,6 +34,11 @@ on_answer(void *data, struct frame *frame)
     struct client *client = data;
     struct message message;
 
+    if (frame->data[FRAME_HEAD_SIZE] == 0x93) { /* a notification: an array of three */
+        free(frame->data);
+        frame->data = NULL;
+        return;
+    }
     pack_parse(&message, frame);
     ck_assert_uint_lt(message.id, N_IDS);
     ck_assert_msg(!client->answered[message.id], "id %u is answered twice", message.id);

@@ -341,8 +341,8 @@ START_TEST(who_comes_back_to_what_was_removed_is_told)
     daemon_dies();
     remove_file("p.tmp_rank0.csv");
     daemon_starts();
-    expect_error(ANN, come_back(ANN, &seats[0], 0, 1, CSV, id, 1), "os",
-                 "open the shard 'p.tmp_rank0.csv'");
+    expect_error(ANN, come_back(ANN, &seats[0], 0, 1, CSV, id, 1), "bad_state",
+                 "p.tmp_rank0.csv");
     ck_assert_str_eq(last_state(), "interrupted");
 }
 END_TEST

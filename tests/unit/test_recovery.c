@@ -717,19 +717,153 @@ START_TEST(the_policies_of_a_job_outlive_the_daemon_too)
 }
 END_TEST
 
-START_TEST(a_job_of_policies_alone_has_nothing_to_flush_or_to_resume)
+static uint32_t
+ask_for(enum lighter_action action, const char *pattern)
+{
+    struct lighter_strings patterns = {.items = &pattern, .count = 1};
+    struct reply reply = reply_new(clients[2].peer, ++last_id);
+
+    ck_assert_msg(jobs_ask(&jobs, "job", &patterns, action, &reply, &err) == 0, "%s",
+                  err.message);
+    return last_id;
+}
+
+/* What is done with the two parameters at this step. */
+static void
+expect_actions(struct client *client, struct seat *seat, int64_t global_step,
+               const char *expected)
+{
+    struct lighter_step step = {.size = sizeof step, .global_step = global_step};
+    struct reply reply = reply_new(client->peer, ++last_id);
+    const msgpack_object *actions;
+
+    ck_assert_msg(seat_step(seat, &step, &reply, &err) == 0, "%s", err.message);
+    settle();
+    actions = params_find(result_of(client, last_id), "actions");
+    ck_assert_uint_eq(actions->via.bin.size, 2);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(actions->via.bin.ptr[i], expected[i] - '0');
+}
+
+static int64_t
+begin_training(struct client *client, struct seat *seat, uint32_t rank,
+               uint32_t world_size)
+{
+    begin_with(FREEZER, client, seat, rank, world_size, "");
+    settle();
+    return number_of(client, last_id, "id");
+}
+
+static void
+go_on_training(struct client *client, struct seat *seat, uint32_t rank,
+               uint32_t world_size, int64_t id)
+{
+    char params[256];
+
+    snprintf(params, sizeof params, "%s%s", resume_params(id, 0), FREEZER);
+    begin_with(params, client, seat, rank, world_size, "");
+    settle();
+    result_of(client, last_id);
+}
+
+START_TEST(what_people_have_asked_for_outlives_the_daemon)
+{
+    int64_t id = begin_training(ANN, &seats[0], 0, 1);
+
+    expect_actions(ANN, &seats[0], 1, "21");
+    ask_for(LIGHTER_FREEZE, "b");
+    settle();
+    ck_assert_int_eq(number_of(EVE, last_id, "matched"), 1);
+    for (int64_t step = 2; step < 5; step++) {
+        expect_actions(ANN, &seats[0], step, "22");
+        daemon_starts_again();
+        go_on_training(ANN, &seats[0], 0, 1, id);
+    }
+    ask_for(LIGHTER_TRAIN, "a");
+    expect_actions(ANN, &seats[0], 5,
+                   "12"); /* it waits for the journal, and is right */
+    end_rank(ANN, &seats[0]);
+}
+END_TEST
+
+START_TEST(ranks_change_at_the_same_step_whenever_the_daemon_dies)
+{
+    int64_t id = begin_training(ANN, &seats[0], 0, 2);
+
+    begin_training(BOB, &seats[1], 1, 2);
+    expect_actions(ANN, &seats[0], 1, "21");
+    expect_actions(BOB, &seats[1], 1, "21");
+    ask_for(LIGHTER_FREEZE, "b");
+    expect_actions(ANN, &seats[0], 2, "21"); /* from step 4 on */
+    daemon_starts_again();
+    go_on_training(BOB, &seats[1], 1, 2, id);
+    expect_actions(BOB, &seats[1], 3, "21");
+    go_on_training(ANN, &seats[0], 0, 2, id);
+    expect_actions(ANN, &seats[0], 4, "22");
+    daemon_starts_again();
+    go_on_training(ANN, &seats[0], 0, 2, id);
+    go_on_training(BOB, &seats[1], 1, 2, id);
+    expect_actions(BOB, &seats[1], 4, "22");
+    expect_actions(ANN, &seats[0], 5, "22");
+}
+END_TEST
+
+START_TEST(what_was_asked_of_one_training_is_not_asked_of_the_next)
+{
+    begin_training(ANN, &seats[0], 0, 1);
+    ask_for(LIGHTER_FREEZE, "b");
+    settle();
+    daemon_starts_again(); /* the training has died as well, and is started anew */
+    begin_training(ANN, &seats[0], 0, 1);
+    expect_actions(ANN, &seats[0], 1, "21");
+}
+END_TEST
+
+START_TEST(a_training_that_stops_leaves_nothing_to_be_finished)
 {
     uint32_t flush;
 
-    begin_with(FREEZER, ANN, &seats[0], 0, 1, "");
-    settle();
-    ck_assert_int_eq(number_of(ANN, last_id, "id"), 0);
+    begin_training(ANN, &seats[0], 0, 1);
     flush = begin_flush(ANN, &seats[0]);
     settle();
     result_of(ANN, flush);
+    ck_assert_int_eq(n_journals(), 1);
+    seat_leave(&seats[0]);
+    settle();
     ck_assert_int_eq(n_journals(), 0);
+    ck_assert(!job_is_unfinished(last_job()));
+}
+END_TEST
+
+START_TEST(a_rank_of_a_training_that_is_not_known_any_more_begins_one)
+{
+    int64_t id = begin_training(ANN, &seats[0], 0, 1);
+
+    seat_leave(&seats[0]); /* only its connection was lost */
+    settle();
+    go_on_training(ANN, &seats[0], 0, 1, id);
+    expect_actions(ANN, &seats[0], 2, "21");
+}
+END_TEST
+
+START_TEST(a_training_does_not_wait_for_ranks_when_nobody_is_there)
+{
+    begin_training(ANN, &seats[0], 0, 2);
+    begin_end(ANN, &seats[0], false);
+    settle();
+    ck_assert_str_eq(last_state(), "published");
+}
+END_TEST
+
+START_TEST(a_training_does_not_replace_outputs_that_are_aside)
+{
+    open_job(ANN, &seats[0], 0, 1, CSV);
+    write_batch(ANN, &seats[0], 1, "{'x': [1]}");
     daemon_starts_again();
-    ck_assert_uint_eq(jobs.n_past, 0);
+    open_with = FREEZER;
+    ck_assert_int_eq(open_as(BOB, &seats[1], "job", 0, 1, ""), -EBUSY);
+    open_with = "";
+    expect_file("p.tmp_rank0.csv", "x\r\n1\r\n");
 }
 END_TEST
 
@@ -785,6 +919,13 @@ main(void)
     tcase_add_test(power, what_was_cut_back_once_is_not_cut_again);
     tcase_add_test(power, a_flush_looks_after_ranks_that_are_not_here);
     tcase_add_test(policies, the_policies_of_a_job_outlive_the_daemon_too);
-    tcase_add_test(policies, a_job_of_policies_alone_has_nothing_to_flush_or_to_resume);
+    tcase_add_test(policies, what_people_have_asked_for_outlives_the_daemon);
+    tcase_add_test(policies, ranks_change_at_the_same_step_whenever_the_daemon_dies);
+    tcase_add_test(policies, what_was_asked_of_one_training_is_not_asked_of_the_next);
+    tcase_add_test(policies, a_training_that_stops_leaves_nothing_to_be_finished);
+    tcase_add_test(policies,
+                   a_rank_of_a_training_that_is_not_known_any_more_begins_one);
+    tcase_add_test(policies, a_training_does_not_wait_for_ranks_when_nobody_is_there);
+    tcase_add_test(policies, a_training_does_not_replace_outputs_that_are_aside);
     return unit_main(suite);
 }
