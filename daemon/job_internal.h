@@ -175,7 +175,13 @@ int seat_any_rank(const struct seat *seat, struct rank **ret_rank,
 /* Called by the timer jobs->tick, whose data are the jobs. */
 void jobs_watch(uv_timer_t *timer);
 
-/* ---- admission.c ---- */
+/* ---- parked.c ---- */
+
+/* Takes the spec and the reply, on success. The seat is of that job, and nobody sits
+ * there yet. Return: 0; -ENOMEM.
+ */
+int job_park(struct job *job, struct job_spec *spec, struct seat *seat,
+             struct reply *reply, struct lighter_error *err);
 
 /* Each open that is parked with the job. */
 void parked_each(struct job *job,

@@ -12,7 +12,7 @@ liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/backgroun
 	daemon/memory.c daemon/memory.h daemon/metrics.c daemon/metrics.h \
 	daemon/metrics_address.c daemon/metrics_address.h daemon/metrics_http.h \
 	daemon/opening.c daemon/opening.h daemon/option.c daemon/option.h daemon/outbox.c daemon/outbox.h \
-	daemon/output.c daemon/output.h daemon/own.c daemon/own.h daemon/ending.c daemon/ending.h daemon/past.c daemon/pace.c daemon/pace.h daemon/path.c \
+	daemon/output.c daemon/output.h daemon/own.c daemon/own.h daemon/parked.c daemon/ending.c daemon/ending.h daemon/past.c daemon/pace.c daemon/pace.h daemon/path.c \
 	daemon/path.h daemon/peer.c daemon/peer.h daemon/pipeline.c daemon/pipeline.h \
 	daemon/policy.c daemon/policy.h daemon/problems.c daemon/problems.h daemon/promise.c \
 	daemon/promise.h daemon/publish.c daemon/publish.h \
