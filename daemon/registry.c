@@ -1,6 +1,7 @@
 /* registry.c - see registry.h. */
 #include "daemon/registry.h"
 
+#include "daemon/overwrite.h"
 #include "util/error.h"
 
 #include <dirent.h>
@@ -240,12 +241,39 @@ describe(struct registry_entry *entry, enum registry_kind kind)
                                   : entry->as.policy.options;
 }
 
+static struct registry_entry *
+entry_free(struct registry_entry *entry)
+{
+    if (entry)
+        free(entry->with_ours);
+    free(entry);
+    return NULL;
+}
+
+static void
+entry_freep(struct registry_entry **entry)
+{
+    *entry = entry_free(*entry);
+}
+
+/* What the daemon reads of every writer's options stands behind the writer's own. */
+static int
+add_our_options(struct registry_entry *entry, struct lighter_error *err)
+{
+    struct lighter_writer *writer = &entry->as.writer;
+    int r = overwrite_add_option(writer, &entry->with_ours, &writer->options_size, err);
+
+    if (r == 0)
+        entry->options = writer->options = entry->with_ours;
+    return r;
+}
+
 /* `source` is a descriptor of `kind`; all begin with their size, and `room` is ours. */
 static int
 add_entry(struct registry *registry, enum registry_kind kind, const void *source,
           size_t room, struct lighter_error *err)
 {
-    AUTO(free_bytes) struct registry_entry *entry = calloc(1, sizeof *entry);
+    AUTO(entry_freep) struct registry_entry *entry = calloc(1, sizeof *entry);
     struct registry_list *list = &registry->lists[kind];
     size_t size = *(const size_t *)source;
     int r;
@@ -262,6 +290,10 @@ add_entry(struct registry *registry, enum registry_kind kind, const void *source
         return r;
     if (find(registry, kind, entry->name))
         return refuse(err, kind_names[kind], entry->name, "is registered already");
+    if (kind == REGISTRY_WRITER)
+        r = add_our_options(entry, err);
+    if (r < 0)
+        return r;
     r = grow(&list->items, list->count, sizeof *list->items, err);
     if (r < 0)
         return r;
@@ -312,7 +344,7 @@ forget_plugin(struct registry *registry, size_t plugin)
 
         for (size_t i = 0; i < list->count; i++)
             if (list->items[i]->plugin == plugin)
-                free(list->items[i]);
+                entry_free(list->items[i]);
             else
                 list->items[kept++] = list->items[i];
         list->count = kept;
@@ -455,7 +487,7 @@ registry_done(struct registry *registry)
 {
     for (int kind = 0; kind < REGISTRY_N_KINDS; kind++) {
         for (size_t i = 0; i < registry->lists[kind].count; i++)
-            free(registry->lists[kind].items[i]);
+            entry_free(registry->lists[kind].items[i]);
         free(registry->lists[kind].items);
     }
     for (size_t i = 0; i < registry->n_plugins; i++) {

@@ -26,8 +26,9 @@ enum registry_kind {
 struct registry_entry {
     const char *name, *summary;
     const struct lighter_option *options;
-    size_t plugin; /* index into plugins */
-    union {        /* a copy, complete for this ABI */
+    struct lighter_option *with_ours; /* a writer's, and the daemon's own; owned */
+    size_t plugin;                    /* index into plugins */
+    union {                           /* a copy, complete for this ABI */
         struct lighter_writer writer;
         struct lighter_encoder encoder;
         struct lighter_policy policy;

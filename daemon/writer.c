@@ -53,9 +53,10 @@ parse_options(struct writer *writer, const struct registry *registry, const char
         return r < 0 ? r : end;
     writer->options = parsed;
     writer->target = option_string(type->options, parsed, LIGHTER_OPTION_TARGET);
-    return writer->target ? 0
-                          : lighter_fail(err, LIGHTER_E_PARAMS,
-                                         "writer '%s' has no target", type->name);
+    if (!writer->target)
+        return lighter_fail(err, LIGHTER_E_PARAMS, "writer '%s' has no target",
+                            type->name);
+    return overwrite_read(type, parsed, &writer->overwrite, err);
 }
 
 int

@@ -7,11 +7,13 @@
 #define DAEMON_WRITER_H
 
 #include "daemon/option.h"
+#include "daemon/overwrite.h"
 
 struct writer {
     const struct lighter_writer *type; /* lent by the registry */
     const void *options;               /* in the zone */
     const char *target;                /* absolute path, in the zone */
+    enum overwrite overwrite;
     char *text;         /* type and options in a normal form, to be compared; owned */
     msgpack_zone *zone; /* owned */
 };

@@ -300,8 +300,8 @@ def test_plugins_tells_which_were_refused(start_daemon, tmp_path):
 @pytest.mark.parametrize(
     "name, options",
     [
-        ("csv", ["path", "keys", "line_end"]),
-        ("file", ["directory", "value_key", "writer_fn", "name_key"]),
+        ("csv", ["path", "keys", "line_end", "overwrite"]),
+        ("file", ["directory", "value_key", "writer_fn", "name_key", "overwrite"]),
         ("image_2d", ["suffix", "compression", "bits", "scale"]),
         ("tensor", ["suffix"]),
         ("text", ["suffix", "encoding"]),

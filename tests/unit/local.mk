@@ -35,6 +35,7 @@ unit_tests = \
 	tests/unit/test_option \
 	tests/unit/test_outbox \
 	tests/unit/test_own \
+	tests/unit/test_overwrite \
 	tests/unit/test_pace \
 	tests/unit/test_promise \
 	tests/unit/test_log \
@@ -96,6 +97,8 @@ tests_unit_test_outbox_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_outbox_LDADD = libunit.la
 tests_unit_test_own_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_own_LDADD = libunit.la
+tests_unit_test_overwrite_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_overwrite_LDADD = libunit.la
 tests_unit_test_pace_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_pace_LDADD = libunit.la
 tests_unit_test_promise_CPPFLAGS = $(unit_cppflags)

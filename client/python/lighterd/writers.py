@@ -81,10 +81,18 @@ def target(path: PathLike) -> str:
     )
 
 
-def csv(path: PathLike, keys: Sequence[str], line_end: str = "crlf") -> Writer:
+def csv(
+    path: PathLike,
+    keys: Sequence[str],
+    line_end: str = "crlf",
+    *,
+    overwrite: Optional[str] = None,
+) -> Writer:
     """A table: a header of `keys`, then a line for each sample.
 
     Lines end as Python's csv module has them, or with `line_end="lf"` as text files do.
+    `overwrite` says what becomes of a table that is there: "replace", which is the
+    daemon's default, or "error".
     """
     path, keys = target(path), _checked_keys(keys)
     options = {"path": path, "keys": keys}
@@ -92,6 +100,7 @@ def csv(path: PathLike, keys: Sequence[str], line_end: str = "crlf") -> Writer:
         raise ValueError(f"line_end expects 'crlf' or 'lf', got {line_end!r}")
     if line_end != LINE_ENDS[0]:  # which lighterd 0.1.0 does not know
         options["line_end"] = line_end
+    _add_overwrite(options, overwrite)
     return Writer("csv", path, keys, options, partial(_check_csv, keys))
 
 
@@ -114,12 +123,17 @@ def file(
     value_key: str,
     writer_fn: Union[Encoder, Callable[[Any, Any], None]],
     name_key: Optional[str] = None,
+    *,
+    overwrite: Optional[str] = None,
 ) -> Writer:
     """A file for each sample, named by `name_key` or else numbered.
 
     `writer_fn` is an encoder's name, as in "image_2d", or a map of its name and options,
     as in {"name": "image_2d", "suffix": ".png"}. A function, or the name of a registered
     one, is called in this process with a path and a value: see `lighterd.run`.
+    `overwrite` says what becomes of what is there: "replace" (files of the same names),
+    which is the daemon's default, "error", or "exchange" (the whole directory; the old
+    one is kept).
     """
     directory = target(directory)
     if not isinstance(writer_fn, (str, Mapping)) and not callable(writer_fn):
@@ -134,9 +148,15 @@ def file(
     if name_key is not None:
         options["name_key"] = name_key
         keys.append(name_key)
+    _add_overwrite(options, overwrite)
     name = encoder.get("name") if isinstance(encoder, dict) else encoder
     check = partial(check_file, value_key, name_key, encoder=name)
     return Writer("file", directory, keys, options, check)
+
+
+def _add_overwrite(options: Dict[str, Any], overwrite: Optional[str]) -> None:
+    if overwrite is not None:  # the daemon knows the words
+        options["overwrite"] = overwrite
 
 
 def of_pipeline(
@@ -151,10 +171,12 @@ def of_pipeline(
     for each in described:
         options = each["options"]
         if each["type"] == "csv":
-            found.append(csv(options["path"], options["keys"]))
+            overwrite = options.get("overwrite")
+            found.append(csv(options["path"], options["keys"], overwrite=overwrite))
         elif each["type"] == "file":
             names = ("directory", "value_key", "writer_fn", "name_key")
-            found.append(file(*(options.get(name) for name in names)))
+            given = (options.get(name) for name in names)
+            found.append(file(*given, overwrite=options.get("overwrite")))
         else:
             return None
     return found

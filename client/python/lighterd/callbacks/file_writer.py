@@ -39,6 +39,9 @@ class FileWriter(DaemonWriter):
             map of its name and options, or a callable that is given a path and a value
             and runs in this process.
         name_key: Key of the outputs with the files' names; else they are numbered.
+        overwrite: What becomes of what is there: "replace" (files of the same names),
+            the default, "error", or "exchange" (the whole directory; the old one is
+            kept beside it). Not with a callable, which writes over what is there.
         shared: What all writers take: see `DaemonWriter`. With `resume`, a callable
             writes all files again.
     """
@@ -49,11 +52,14 @@ class FileWriter(DaemonWriter):
         value_key: str,
         writer_fn: Union[writers.Encoder, WriterFn],
         name_key: Optional[str] = None,
+        *,
+        overwrite: Optional[str] = None,
         **shared: Any,
     ) -> None:
         super().__init__(directory, **shared)
         if not isinstance(writer_fn, (str, Mapping)) and not callable(writer_fn):
             raise TypeError("writer_fn must be a string or a callable")
+        self.overwrite = overwrite
         self.value_key = value_key
         self.name_key = name_key
         self._told = encoders.name_of(writer_fn) or writer_fn
@@ -81,6 +87,11 @@ class FileWriter(DaemonWriter):
 
     def _connect(self, trainer: Any) -> Output:
         if self._is_local():
+            if self.overwrite is not None:
+                raise ValueError(
+                    "overwrite= is for files that the daemon writes; a function of "
+                    "this process writes over what is there"
+                )
             return LocalFiles(
                 self.path,
                 self.value_key,
@@ -91,9 +102,11 @@ class FileWriter(DaemonWriter):
             )
         shared = self._session(trainer)
         writer_registry.check(self._split()[0], shared.encoders)
-        return shared.join(
-            self, writers.file(self.path, self.value_key, self._told, self.name_key)
+        writer = writers.file(
+            *(self.path, self.value_key, self._told, self.name_key),
+            overwrite=self.overwrite,
         )
+        return shared.join(self, writer)
 
     def _callable(self) -> WriterFn:
         """What writes a value in this process, for subclasses that want to."""
