@@ -1,51 +1,134 @@
-/* files.c - see files.h. */
+/* files.c - see files.h. Making, finding and removing what is staged. */
 #include "daemon/files.h"
 
+#include "daemon/files_internal.h"
 #include "daemon/lock.h"
 #include "daemon/storage.h"
 #include "util/error.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/limits.h>
+#include <linux/magic.h>
+#include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
+
+#ifndef FUSE_SUPER_MAGIC
+#define FUSE_SUPER_MAGIC 0x65735546
+#endif
+
+#define FOLDER_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 void
 files_init(struct files *files)
 {
-    *files = (struct files){.directory_fd = -1, .staging_fd = -1};
+    *files = (struct files){.directory_fd = -1, .parent_fd = -1, .staging_fd = -1};
+}
+
+static void
+close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
 }
 
 void
 files_done(struct files *files)
 {
-    if (files->staging_fd >= 0)
-        close(files->staging_fd);
-    if (files->directory_fd >= 0)
-        close(files->directory_fd);
-    files->staging_fd = files->directory_fd = -1;
+    files->claim = claim_free(files->claim);
+    close_fd(&files->staging_fd);
+    close_fd(&files->parent_fd);
+    close_fd(&files->directory_fd);
 }
 
-/* Is there anything but staging directories? */
+/* ---- the target ---- */
+
+/* Is there anything? `ours`: do our own working directories count? */
 static bool
-has_entries(int fd)
+has_entries(int fd, bool ours)
 {
     DIR *dir = path_list(fd);
+    const struct dirent *entry;
     bool found = false;
-    struct dirent *entry;
+    int end;
 
     if (!dir)
-        return false;
-    while (!found && (entry = readdir(dir)))
-        found = !path_is_dot(entry->d_name) &&
-                strncmp(entry->d_name, ".lighterd.", 10) != 0;
+        return true; /* who knows */
+    while (!found && (entry = path_next(dir, &end)))
+        found = ours || strncmp(entry->d_name, PATH_OURS, sizeof PATH_OURS - 1) != 0;
     closedir(dir);
     return found;
 }
 
-/* A lock on the staging directory: another daemon may know the job by the same name.
- * The kernel drops it with the descriptor, however that comes about.
- */
+/* Some FUSE file systems make a new one whenever they have forgotten a file. */
+static bool
+keeps_inodes(int fd)
+{
+    struct statfs status;
+
+    return fstatfs(fd, &status) == 0 && status.f_type != FUSE_SUPER_MAGIC;
+}
+
+static bool
+same_mount(int a, int b)
+{
+    struct statx x, y;
+
+    return statx(a, "", AT_EMPTY_PATH, STATX_MNT_ID, &x) == 0 &&
+           statx(b, "", AT_EMPTY_PATH, STATX_MNT_ID, &y) == 0 &&
+           x.stx_mnt_id == y.stx_mnt_id && x.stx_dev_major == y.stx_dev_major &&
+           x.stx_dev_minor == y.stx_dev_minor;
+}
+
+void
+files_find_place(const struct files *files, struct files_place *ret_place)
+{
+    char path[PATH_MAX], *leaf;
+    struct own_id id;
+
+    ret_place->fd = -1;
+    if (path_of(files->directory_fd, path) < 0 || strcmp(path, "/") == 0)
+        return;
+    leaf = strrchr(path, '/') + 1;
+    if (strlen(leaf) >= sizeof ret_place->leaf)
+        return;
+    strcpy(ret_place->leaf, leaf);
+    ret_place->fd = openat(files->directory_fd, "..", FOLDER_FLAGS);
+    if (ret_place->fd < 0)
+        return;
+    if (own_of(files->directory_fd, &id, NULL) < 0 ||
+        own_look(ret_place->fd, leaf, &id, NULL, NULL) != 0 ||
+        !same_mount(files->directory_fd, ret_place->fd) ||
+        !path_is_below(files->roots, ret_place->fd))
+        close_fd(&ret_place->fd);
+}
+
+int
+files_open(struct files *files, const char *path, bool *ret_exists,
+           struct lighter_error *err)
+{
+    int r = path_make_below(files->roots, path, &files->directory_fd, err);
+
+    if (r < 0)
+        return r;
+    *ret_exists = has_entries(files->directory_fd, false);
+    files->keeps_inodes = keeps_inodes(files->directory_fd);
+    return 0;
+}
+
+/* ---- the staging directory ---- */
+
+int
+files_home(const struct files *files)
+{
+    return files->mark.beside ? files->parent_fd : files->directory_fd;
+}
+
+/* Another daemon may know the job by the same name. */
 static int
 lock_staging(int fd, const char *path, struct lighter_error *err)
 {
@@ -57,276 +140,280 @@ lock_staging(int fd, const char *path, struct lighter_error *err)
                         "a job of this name writes to '%s' already", path);
 }
 
-/* What an earlier job of that name has left is removed, unless it is alive. */
+/* What has the name already is not ours: it stays. */
 static int
-clear_staging(struct files *files, const char *path, struct lighter_error *err)
+make_staging(struct files *files, const char *name, uint64_t id, char **ret_warning,
+             struct lighter_error *err)
 {
-    int fd = openat(files->directory_fd, files->staging,
-                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct files_mark *mark = &files->mark;
     int r;
 
-    if (fd >= 0) {
-        r = lock_staging(fd, path, err);
-        close(fd);
-        if (r < 0)
-            return r;
+    snprintf(mark->name, sizeof mark->name, "%s", name);
+    r = own_make_directory(files_home(files), mark->name, 0777, &files->staging_fd,
+                           err);
+    if (r == -EEXIST) {
+        if (asprintf(
+                ret_warning,
+                "'%s' was there already and is not of this job: it stays as it is; "
+                "remove it where it is of no use",
+                name) < 0)
+            *ret_warning = NULL;
+        snprintf(mark->name, sizeof mark->name, "%s.%" PRIx64, name, id);
+        r = own_make_directory(files_home(files), mark->name, 0777, &files->staging_fd,
+                               err);
     }
-    r = path_remove_tree(files->directory_fd, files->staging, err);
-    return r < 0 ? error_wrap(err, r, "clear the staging directory in '%s'", path) : 0;
-}
-
-int
-files_stage(struct files *files, const char *path, struct lighter_error *err)
-{
-    int r = path_enter(files->directory_fd, files->staging, &files->staging_fd, err);
-
+    if (r == 0)
+        r = own_of(files->staging_fd, &mark->id, err);
     if (r < 0)
-        return error_wrap(err, r, "in '%s'", path);
-    return lock_staging(files->staging_fd, path, err);
-}
-
-int
-files_prepare(struct files *files, const char *path, const char *staging,
-              bool *ret_exists, struct lighter_error *err)
-{
-    int r = path_make_below(files->roots, path, &files->directory_fd, err);
-
-    if (r < 0)
-        return r;
-    *ret_exists = has_entries(files->directory_fd);
-    snprintf(files->staging, sizeof files->staging, "%s", staging);
-    r = clear_staging(files, path, err);
-    return r < 0 ? r : files_stage(files, path, err);
-}
-
-int
-files_reopen(struct files *files, const char *path, const char *staging, bool *ret_gone,
-             struct lighter_error *err)
-{
-    int r = path_make_below(files->roots, path, &files->directory_fd, err);
-
-    if (r < 0)
-        return r;
-    snprintf(files->staging, sizeof files->staging, "%s", staging);
-    files->staging_fd = openat(files->directory_fd, staging,
-                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    *ret_gone = files->staging_fd < 0 && errno == ENOENT;
-    if (*ret_gone)
-        return 0;
-    if (files->staging_fd < 0)
-        return lighter_fail_os(err, errno, "open '%s' in '%s'", staging, path);
-    return lock_staging(files->staging_fd, path, err);
-}
-
-/* Whom a walk over the staged files asks. */
-struct pruning {
-    bool (*keep)(const void *data, const char *name);
-    const void *data;
-    char name[PATH_MAX]; /* of the entry at hand, from the staging directory */
-};
-
-/* Not every file system says it in the directory. */
-static bool
-is_folder(int fd, const struct dirent *entry)
-{
-    struct stat status;
-
-    if (entry->d_type != DT_UNKNOWN)
-        return entry->d_type == DT_DIR;
-    return fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-           S_ISDIR(status.st_mode);
-}
-
-static int prune(struct pruning *pruning, int fd, size_t used,
-                 struct lighter_error *err);
-
-static int
-prune_folder(struct pruning *pruning, int fd, const char *folder, size_t used,
-             struct lighter_error *err)
-{
-    int inner = openat(fd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r;
-
-    if (inner < 0)
-        return lighter_fail_os(err, errno, "open the staged folder '%s'", folder);
-    r = prune(pruning, inner, used, err);
-    close(inner);
+        mark->name[0] = '\0';
     return r;
 }
 
-static int
-prune(struct pruning *pruning, int fd, size_t used, struct lighter_error *err)
+static void
+forget_staging(struct files *files)
 {
-    DIR *dir = path_list(fd);
-    const struct dirent *entry;
-    int r = 0, end = 0;
+    close_fd(&files->staging_fd);
+    if (*files->mark.name)
+        own_remove_directory(files_home(files), files->mark.name, &files->mark.id,
+                             NULL);
+    files->mark = (struct files_mark){0};
+    close_fd(&files->parent_fd);
+}
 
-    if (!dir)
-        return lighter_fail_os(err, errno, "read the staging directory");
-    while (r == 0 && (entry = path_next(dir, &end))) {
-        size_t size = strlen(entry->d_name);
+/* May the one directory take the other's place, with nobody the wiser? Its mode is
+ * given to it; owner, group and attributes must be the same by themselves.
+ */
+static bool
+make_alike(int staging, int target)
+{
+    struct stat ours, theirs;
 
-        if (used + size + 2 > sizeof pruning->name)
-            continue;
-        memcpy(pruning->name + used, entry->d_name, size + 1);
-        if (is_folder(fd, entry)) {
-            memcpy(pruning->name + used + size, "/", 2);
-            r = prune_folder(pruning, fd, entry->d_name, used + size + 1, err);
-        } else if (!pruning->keep(pruning->data, pruning->name) &&
-                   unlinkat(fd, entry->d_name, 0) < 0 && errno != ENOENT) {
-            r = lighter_fail_os(err, errno, "remove '%s'", pruning->name);
-        }
-    }
-    closedir(dir);
-    return end < 0 ? lighter_fail_os(err, -end, "read the staging directory") : r;
+    return fstat(staging, &ours) == 0 && fstat(target, &theirs) == 0 &&
+           ours.st_uid == theirs.st_uid && ours.st_gid == theirs.st_gid &&
+           flistxattr(staging, NULL, 0) == flistxattr(target, NULL, 0) &&
+           (ours.st_mode == theirs.st_mode ||
+            fchmod(staging, theirs.st_mode & 07777) == 0);
+}
+
+/* Can two directories be exchanged here? Tried with two of our own. */
+static bool
+can_exchange(int staging)
+{
+    struct own_id ids[2] = {0};
+    int fds[2] = {-1, -1};
+    bool can = own_make_directory(staging, "a", 0700, &fds[0], NULL) == 0 &&
+               own_make_directory(staging, "b", 0700, &fds[1], NULL) == 0 &&
+               own_of(fds[0], &ids[0], NULL) == 0 &&
+               own_of(fds[1], &ids[1], NULL) == 0 &&
+               own_rename(staging, "a", staging, "b", RENAME_EXCHANGE, &ids[0],
+                          OWN_ANY_SIZE, NULL) == 0;
+
+    own_remove_directory(staging, "a", &ids[can], NULL);
+    own_remove_directory(staging, "b", &ids[!can], NULL);
+    close_fd(&fds[0]);
+    close_fd(&fds[1]);
+    return can;
+}
+
+/* Return: false: it must lie inside. */
+static bool
+stage_beside(struct files *files, const char *name, uint64_t id, char **ret_warning)
+{
+    bool exchange = files->overwrite == OVERWRITE_EXCHANGE;
+    struct files_place place;
+
+    files_find_place(files, &place);
+    files->parent_fd = place.fd; /* takes */
+    files->mark.beside = true;
+    if (place.fd >= 0 && (!exchange || files->keeps_inodes) &&
+        (!exchange || strlen(place.leaf) + FILES_BEFORE_SIZE <= PATH_LEAF_SIZE) &&
+        make_staging(files, name, id, ret_warning, NULL) == 0 &&
+        make_alike(files->staging_fd, files->directory_fd) &&
+        (!exchange || can_exchange(files->staging_fd)))
+        return true;
+    forget_staging(files);
+    free(*ret_warning);
+    *ret_warning = NULL;
+    return false;
+}
+
+static int
+refuse_exchange(const char *path, bool alone, struct lighter_error *err)
+{
+    return lighter_fail(
+        err, LIGHTER_E_PARAMS,
+        "'overwrite' is 'exchange', and the directory '%s' cannot be exchanged as a "
+        "whole: %s; use 'replace' or 'error', or another directory",
+        path,
+        alone ? "it is the root of a disk or of output_roots, it belongs to somebody "
+                "else or has attributes of its own, the directory that it is in is not "
+                "writable, its name is too long, or its file system cannot do that"
+              : "another writer writes there too");
 }
 
 int
-files_prune(struct files *files, bool (*keep)(const void *data, const char *name),
-            const void *data, struct lighter_error *err)
+files_stage(struct files *files, const char *path, const char *name, uint64_t id,
+            bool alone, char **ret_warning, struct lighter_error *err)
 {
-    struct pruning pruning = {.keep = keep, .data = data};
+    bool exchange = files->overwrite == OVERWRITE_EXCHANGE,
+         is_beside = alone && (exchange || !has_entries(files->directory_fd, true)) &&
+                     stage_beside(files, name, id, ret_warning);
+    int r = 0;
 
-    return prune(&pruning, files->staging_fd, 0, err);
+    if (!is_beside && exchange)
+        return refuse_exchange(path, alone, err);
+    if (!is_beside)
+        r = make_staging(files, name, id, ret_warning, err);
+    if (r == 0)
+        r = lock_staging(files->staging_fd, path, err);
+    if (r < 0)
+        forget_staging(files);
+    else if (files->claim)
+        claim_stage(files->claim, files->staging_fd);
+    return r < 0 ? error_wrap(err, r, "in '%s'", path) : 0;
+}
+
+/* Was the staging directory renamed to the target? Then that has its inode. */
+static bool
+is_shown(const struct files *files)
+{
+    struct own_id id;
+
+    return files->mark.beside && files->mark.id.inode &&
+           own_of(files->directory_fd, &id, NULL) == 0 &&
+           id.inode == files->mark.id.inode;
+}
+
+static int
+refuse_other(const struct files *files, const char *path, const struct own_id *came,
+             struct lighter_error *err)
+{
+    lighter_fail(err, LIGHTER_E_STATE,
+                 "'%s', of '%s', is not the staging directory of this job: inode %ju "
+                 "was expected, and inode %ju is there",
+                 files->mark.name, path, (uintmax_t)files->mark.id.inode,
+                 (uintmax_t)came->inode);
+    return -ESTALE;
+}
+
+static int
+reopen_staging(struct files *files, const char *path, bool *ret_gone,
+               struct lighter_error *err)
+{
+    struct files_mark *mark = &files->mark;
+    struct own_id id;
+    int fd = openat(files_home(files), mark->name, FOLDER_FLAGS), r;
+
+    *ret_gone = fd < 0 && errno == ENOENT;
+    if (*ret_gone)
+        return 0;
+    if (fd < 0)
+        return lighter_fail_os(err, errno, "open '%s', of '%s'", mark->name, path);
+    r = own_of(fd, &id, err);
+    if (r == 0 && mark->id.inode && files->keeps_inodes && id.inode != mark->id.inode)
+        r = refuse_other(files, path, &id, err);
+    if (r == 0)
+        r = lock_staging(fd, path, err);
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    mark->id = id; /* a device's number may have changed with the mount */
+    files->staging_fd = fd;
+    if (files->claim)
+        claim_stage(files->claim, fd);
+    return 0;
+}
+
+int
+files_reopen(struct files *files, const char *path, bool *ret_gone,
+             struct lighter_error *err)
+{
+    struct files_place place;
+
+    *ret_gone = true;
+    if (!*files->mark.name || is_shown(files))
+        return 0;
+    if (files->mark.beside) {
+        files_find_place(files, &place);
+        files->parent_fd = place.fd; /* takes */
+        if (place.fd < 0)
+            return 0;
+    }
+    return reopen_staging(files, path, ret_gone, err);
 }
 
 int
 files_discard(struct files *files, struct lighter_error *err)
 {
-    return path_remove_tree(files->directory_fd, files->staging, err);
+    int r = 0;
+
+    if (files->staging_fd >= 0)
+        r = own_remove_tree(files_home(files), files->mark.name, &files->mark.id, err);
+    return r < 0 ? r : 0;
 }
 
-/* `leaf` in the folder `fd`, taken away again where it cannot be whole. */
-static int
-create(int fd, const char *leaf, struct lighter_sink *sink, struct lighter_error *err)
-{
-    int file =
-        openat(fd, leaf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-    int r;
+/* ---- files ---- */
 
-    if (file < 0 && errno == EEXIST)
+/* `leaf` in the folder `fd`, taken away again where it cannot be whole, or has a name
+ * that is another's too.
+ */
+static int
+create(struct files *files, int fd, const char *leaf, const char *name,
+       struct lighter_sink *sink, struct own_id *ret_id, struct lighter_error *err)
+{
+    int file, r = own_create(fd, leaf, 0666, &file, err);
+
+    if (r == -EEXIST)
         return lighter_fail(err, LIGHTER_E_VALUE,
                             "this name came before in this epoch");
-    if (file < 0)
-        return lighter_fail_os(err, errno, "create");
-    r = storage_write(file, sink, err);
+    if (r < 0)
+        return r;
+    r = own_of(file, ret_id, err);
+    if (r == 0)
+        r = storage_write(file, sink, err);
     if (close(file) < 0 && r == 0) /* where file systems report a full quota */
         r = lighter_fail_os(err, errno, "close");
+    if (r == 0 && files->claim)
+        r = claim_check_name(files->claim, name, err);
     if (r < 0)
-        unlinkat(fd, leaf, 0);
+        own_remove(fd, leaf, ret_id, NULL);
     return r;
 }
 
 int
 files_store(struct files *files, const char *name, size_t size, const char *suffix,
-            struct lighter_sink *sink, struct lighter_error *err)
+            struct lighter_sink *sink, uint64_t *ret_inode, struct lighter_error *err)
 {
-    char leaf[PATH_LEAF_SIZE];
+    char leaf[PATH_LEAF_SIZE], whole[PATH_MAX];
+    struct own_id id = {0};
     int fd, r;
 
     r = path_walk(files->staging_fd, name, size, suffix, &fd, leaf, err);
     if (r == 0) {
-        r = create(fd, leaf, sink, err);
+        snprintf(whole, sizeof whole, "%.*s%s", (int)size, name, suffix);
+        r = create(files, fd, leaf, whole, sink, &id, err);
         close(fd);
         if (r < 0)
-            error_wrap(err, r, "file '%.*s%s'", (int)(size < 300 ? size : 300), name,
-                       suffix);
+            error_wrap(err, r, "file '%.300s'", whole);
     }
+    if (r == 0)
+        *ret_inode = files->keeps_inodes ? id.inode : 0;
     sink_clear(sink);
     return r;
 }
 
 void
-files_remove(struct files *files, const char *name)
+files_remove(struct files *files, const struct filenote *note)
 {
+    struct own_id id = {files->mark.id.device, note->inode};
     char leaf[PATH_LEAF_SIZE];
     int fd;
 
-    if (path_walk(files->staging_fd, name, strlen(name), "", &fd, leaf, NULL) < 0)
+    if (path_walk(files->staging_fd, note->name, strlen(note->name), "", &fd, leaf,
+                  NULL) < 0)
         return;
-    unlinkat(fd, leaf, 0);
+    if (note->inode || own_adopt(fd, leaf, S_IFREG, &id, NULL) == 0)
+        own_remove(fd, leaf, &id, NULL);
     close(fd);
-}
-
-int
-files_sync(struct files *files, struct lighter_error *err)
-{
-    return storage_sync_all(files->staging_fd, err);
-}
-
-static int publish_entries(int from, int to, struct lighter_error *err);
-
-/* All of it has its names: none is lost any more with the power. */
-static int
-secure_names(int to, struct lighter_error *err)
-{
-    int r = storage_sync_names(to, "the directory", err);
-
-    return r < 0 ? error_wrap(err, r, "published, durability unknown") : 0;
-}
-
-static int
-publish_folder(int from, int to, const char *name, struct lighter_error *err)
-{
-    int inner_from, inner_to, r;
-
-    if (unlinkat(from, name, AT_REMOVEDIR) == 0)
-        return 0; /* all that was in it was taken back */
-    r = path_enter(from, name, &inner_from, err);
-    if (r < 0)
-        return r;
-    r = path_enter(to, name, &inner_to, err);
-    if (r == 0) {
-        r = publish_entries(inner_from, inner_to, err);
-        if (r == 0)
-            r = secure_names(inner_to, err);
-        close(inner_to);
-    }
-    close(inner_from);
-    if (r == 0 && unlinkat(from, name, AT_REMOVEDIR) < 0)
-        return lighter_fail_os(err, errno, "remove the staging folder '%s'", name);
-    return r;
-}
-
-static int
-publish_entry(int from, int to, const struct dirent *entry, struct lighter_error *err)
-{
-    const char *name = entry->d_name;
-
-    if (is_folder(from, entry))
-        return publish_folder(from, to, name, err);
-    if (renameat(from, name, to, name) < 0)
-        return lighter_fail_os(err, errno, "publish '%s'", name);
-    return 0;
-}
-
-/* Renames while it reads: entries may be skipped or seen twice by readdir() only where
- * they are added meanwhile, and nobody adds any.
- */
-static int
-publish_entries(int from, int to, struct lighter_error *err)
-{
-    DIR *dir = path_list(from);
-    const struct dirent *entry;
-    int r = 0, end = 0;
-
-    if (!dir)
-        return lighter_fail_os(err, errno, "read the staging directory");
-    while (r == 0 && (entry = path_next(dir, &end)))
-        r = publish_entry(from, to, entry, err);
-    closedir(dir);
-    return end < 0 ? lighter_fail_os(err, -end, "read the staging directory") : r;
-}
-
-/* The staging directory goes before the sync, so that it does not come back. */
-int
-files_publish(struct files *files, struct lighter_error *err)
-{
-    bool is_staged = files->staging_fd >= 0; /* else it was all shown before */
-    int r =
-        is_staged ? publish_entries(files->staging_fd, files->directory_fd, err) : 0;
-
-    if (r == 0 && is_staged &&
-        unlinkat(files->directory_fd, files->staging, AT_REMOVEDIR) < 0)
-        r = lighter_fail_os(err, errno, "remove '%s'", files->staging);
-    return r < 0 ? r : secure_names(files->directory_fd, err);
 }

@@ -26,6 +26,7 @@ take_spec(struct job *job, struct job_spec *spec)
         files_init(&job->outputs[i].files);
         job->outputs[i].table.roots = job->outputs[i].files.roots =
             job->jobs->settings->output_roots;
+        job->outputs[i].files.overwrite = job->outputs[i].writer.overwrite;
     }
     spec->n_writers = 0;
     job->policies = spec->policies; /* moved */
@@ -136,9 +137,7 @@ job_release(struct job *job)
     for (uint32_t i = 0; i < job->n_outputs; i++) {
         table_done(&job->outputs[i].table);
         files_done(&job->outputs[i].files);
-        free(job->outputs[i].names);
-        job->outputs[i].names = NULL;
-        job->outputs[i].n_names = job->outputs[i].names_room = 0;
+        manifest_done(&job->outputs[i].committed);
     }
     journal_close(&job->journal);
 }
@@ -148,8 +147,12 @@ job_free(struct job *job)
 {
     job_release(job);
     policies_done(&job->policies);
-    for (uint32_t i = 0; i < job->n_outputs; i++)
+    for (uint32_t i = 0; i < job->n_outputs; i++) {
         writer_done(&job->outputs[i].writer);
+        free(job->outputs[i].shown.path);
+        free(job->outputs[i].shown.before);
+        free(job->outputs[i].warning);
+    }
     free(job->outputs);
     free(job->warning);
     free(job->fingerprint);
@@ -212,7 +215,7 @@ job_is_whole(const struct job *job)
 uint32_t
 job_files(uint32_t n_writers)
 {
-    return 1 + 3 * n_writers;
+    return 1 + 4 * n_writers;
 }
 
 uint32_t
@@ -243,4 +246,11 @@ job_count_outputs(struct job *job)
             output->n_refused += past ? past[i].n_refused : 0;
         }
     }
+}
+
+void
+job_staging_name(const struct job *job, uint32_t index, char ret_name[PATH_LEAF_SIZE])
+{
+    snprintf(ret_name, PATH_LEAF_SIZE, PATH_OURS "%s.%s.%u", job->name, job->stage,
+             index);
 }

@@ -15,6 +15,7 @@
 #ifndef DAEMON_JOB_H
 #define DAEMON_JOB_H
 
+#include "daemon/claims.h"
 #include "daemon/histogram.h"
 #include "daemon/pace.h"
 #include "daemon/settings.h"
@@ -104,11 +105,6 @@ struct rank {
     struct lighter_error stream_error;
 };
 
-/* A digest of a file's name. */
-struct name_digest {
-    uint64_t low, high;
-};
-
 /* A writer of the job and where its bytes go. */
 struct job_output {
     struct writer writer;
@@ -121,9 +117,9 @@ struct job_output {
     uint64_t n_refused; /* batches, by this writer */
     struct lighter_error last_error;
 
-    /* while it is recovered: names of committed files, sorted; owned */
-    struct name_digest *names;
-    size_t n_names, names_room;
+    struct manifest committed; /* files: while they are compared with the disk */
+    struct files_shown shown;  /* files: once they are published */
+    char *warning;             /* for who opens the job, or NULL; owned */
 };
 
 struct parked_open;
@@ -214,6 +210,7 @@ struct jobs {
     uv_timer_t tick;    /* once a second, while there are live jobs */
     TAILQ_HEAD(job_list, job) live, past;
     struct job_list forgotten; /* until their journals are removed */
+    struct claims claims;      /* of the outputs of live jobs */
     uint32_t n_live, n_past;
     uint32_t n_files, max_files; /* that may be open for live jobs; max 0: no limit */
     uint64_t n_published, n_failed, n_batches, n_samples, n_bytes; /* since the start */

@@ -20,8 +20,32 @@ pack_end_fields(struct message_out *out, const struct job *job, bool published)
     pack_key_bool(&out->packer, "published", published);
     pack_key(&out->packer, "paths");
     msgpack_pack_array(&out->packer, is_this_one ? job->n_outputs : 0);
-    for (uint32_t i = 0; is_this_one && i < job->n_outputs; i++)
-        pack_text(&out->packer, job->outputs[i].writer.target);
+    for (uint32_t i = 0; is_this_one && i < job->n_outputs; i++) {
+        const struct job_output *output = &job->outputs[i];
+
+        pack_text(&out->packer,
+                  output->shown.path ? output->shown.path : output->writer.target);
+    }
+}
+
+/* Directories that were exchanged, and are kept. */
+static uint32_t
+count_before(const struct job *job)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < job->n_outputs; i++)
+        n += job->outputs[i].shown.before != NULL;
+    return n;
+}
+
+static void
+pack_before(struct message_out *out, const struct job *job)
+{
+    pack_key(&out->packer, "before");
+    msgpack_pack_array(&out->packer, job->n_outputs);
+    for (uint32_t i = 0; i < job->n_outputs; i++)
+        pack_text(&out->packer, job->outputs[i].shown.before);
 }
 
 /* Its shard has not the name that it should have. */
@@ -66,7 +90,7 @@ pack_warnings(struct message_out *out, const struct job *job, const struct rank 
     char text[PATH_MAX + 128];
 
     for (uint32_t i = 0; i < job->n_outputs; i++)
-        n += job->outputs[i].exists;
+        n += job->outputs[i].exists + (job->outputs[i].warning != NULL);
     pack_key(&out->packer, "warnings");
     msgpack_pack_array(&out->packer, n);
     if (job->warning)
@@ -74,6 +98,9 @@ pack_warnings(struct message_out *out, const struct job *job, const struct rank 
     for (uint32_t i = 0; i < job->n_outputs; i++)
         if (is_beside(rank, i))
             pack_beside(out, rank, i);
+    for (uint32_t i = 0; i < job->n_outputs; i++)
+        if (job->outputs[i].warning)
+            pack_text(&out->packer, job->outputs[i].warning);
     for (uint32_t i = 0; i < job->n_outputs; i++) {
         if (!job->outputs[i].exists)
             continue;
@@ -143,6 +170,9 @@ job_is_unheard(struct job *job)
 static void
 answer_end(struct rank *rank)
 {
+    const struct job *job = rank->job;
+    bool published = job->state == JOB_PUBLISHED,
+         has_before = published && count_before(job);
     struct message_out out;
 
     wait_over(rank);
@@ -150,8 +180,10 @@ answer_end(struct rank *rank)
         if (!rank->seat) /* its connection is gone: it comes again, and asks */
             job_is_unheard(rank->job);
         reply_begin(&rank->reply, &out);
-        msgpack_pack_map(&out.packer, 2);
-        pack_end_fields(&out, rank->job, rank->job->state == JOB_PUBLISHED);
+        msgpack_pack_map(&out.packer, 2 + has_before);
+        pack_end_fields(&out, job, published);
+        if (has_before)
+            pack_before(&out, job);
         reply_send(&rank->reply, &out);
     }
     detach(rank);

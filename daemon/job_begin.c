@@ -87,8 +87,10 @@ check_target(struct jobs *jobs, const struct job_spec *spec, uint32_t index,
 static int
 prepare_new(struct job *job, struct lighter_error *err)
 {
-    int r = recovery_begin(job, err);
+    int r = publish_open(job, err);
 
+    if (r == 0)
+        r = recovery_begin(job, err);
     if (r == 0)
         r = publish_prepare(job, err);
     if (r == 0)
@@ -126,6 +128,8 @@ run_prepare(uv_work_t *work)
                                        : prepare_new(job, &job->work_error);
     if (job->work_result == 0)
         return;
+    if (!job->is_revived)
+        publish_unstage(job);
     publish_close(job);
     if (!job->is_revived && job->has_journal)
         recovery_drop(job, NULL);

@@ -73,12 +73,16 @@ bool job_is_called(const struct job *job, const char *name, const char *stage);
 bool job_is_whole(const struct job *job);
 
 /* Files that may be open at a time: for a job of so many writers, its journal, and of
- * each output two, and one more while it is synced; for one of its ranks a shard of
+ * each output three, and one more while it is synced; for one of its ranks a shard of
  * each, twice while it is synced. They are counted until the job is over.
  */
 uint32_t job_files(uint32_t n_writers);
 uint32_t rank_files(uint32_t n_writers);
 void job_count_files(struct job *job, uint32_t n_files);
+
+/* What an output's staging directory is called, where nothing has that name. */
+void job_staging_name(const struct job *job, uint32_t index,
+                      char ret_name[PATH_LEAF_SIZE]);
 
 /* What its outputs have, from what its ranks have done before. */
 void job_count_outputs(struct job *job);

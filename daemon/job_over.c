@@ -102,6 +102,8 @@ run_last(uv_work_t *work)
         publish(job);
     else if (!job->was_live && job->journal.fd >= 0)
         recovery_rest(job);
+    if (is_stillborn(job))
+        publish_unstage(job);
     publish_close(job);
     if (job->has_journal && is_stillborn(job))
         recovery_discard(job, NULL); /* else it is there to be discarded */

@@ -18,6 +18,7 @@ jobs_init(struct jobs *jobs, uv_loop_t *loop, unsigned n_threads,
     TAILQ_INIT(&jobs->live);
     TAILQ_INIT(&jobs->past);
     TAILQ_INIT(&jobs->forgotten);
+    claims_init(&jobs->claims);
     uv_timer_init(loop, &jobs->tick);
     jobs->tick.data = jobs;
     pace_begin(&jobs->pace, &(struct pace_counts){0}, uv_now(loop));
@@ -47,6 +48,7 @@ jobs_done(struct jobs *jobs)
         job_answer_flushes(job, &why);
         job_free(job);
     }
+    claims_done(&jobs->claims);
 }
 
 /* ---- live ---- */

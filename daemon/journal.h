@@ -41,13 +41,14 @@ enum journal_kind {
     JOURNAL_RESTED = 11,   /* its ranks have gone; nobody is about to come back. Before
                               there was OVER */
     JOURNAL_CRASHED = 10,  /* rank, writer, seq: the daemon died of this batch */
-    JOURNAL_STAGED = 12,   /* writer: this was made for it, and is ours. seq: the inode;
-                              size: the device; text: its name in the directory of the
-                              output. rank: whose shard it is, or JOURNAL_NO_RANK */
+    JOURNAL_STAGED = 12,   /* writer: this was made for it, and is ours. seq: the inode,
+                              0 where its file system does not keep them; size: the
+                              device; text: its name. rank: whose shard it is, or
+                              JOURNAL_NO_RANK. batch_idx: 0: in the directory of the
+                              output; 1: in the one that this is in */
     JOURNAL_ROWS = 13,    /* as WRITTEN, of a table. text: XXH3-64 of the batch's bytes,
                              8 bytes. seq 0: of the shard's header */
-    JOURNAL_FILES = 14,   /* rank, writer: as WRITTEN, of files. text: of each the size
-                             and the inode, 8 bytes each, and its name with its NUL */
+    JOURNAL_FILES = 14,   /* as WRITTEN, of files. text: a note of each (filenote.h) */
     JOURNAL_DROPPED = 15, /* rank, seq, batch_idx, dataloader_idx: no writer has any of
                              it, whatever was recorded before. writer: the one that
                              refuses it; n_samples: of this one, that have numbers all

@@ -32,7 +32,11 @@ liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/backgroun
 	daemon/training.c daemon/turns.h daemon/unfinished.c daemon/visitors.c \
 	daemon/visitors.h daemon/waits.c daemon/waits.h daemon/watch.c daemon/worker.c daemon/worker.h daemon/writer.c \
 	daemon/writer.h
-liblighterd_la_SOURCES += daemon/overwrite.c daemon/overwrite.h
+liblighterd_la_SOURCES += daemon/claims.c daemon/claims.h daemon/committed.c \
+	daemon/committed.h daemon/filenote.h daemon/files_compare.c \
+	daemon/files_internal.h daemon/files_publish.c daemon/manifest.c \
+	daemon/manifest.h daemon/obstacle.c daemon/obstacle.h daemon/overwrite.c \
+	daemon/overwrite.h
 if HAVE_MICROHTTPD
 liblighterd_la_SOURCES += daemon/metrics_http.c
 else

@@ -29,8 +29,10 @@ output_clear(struct lighter_output *output)
 void
 output_remove(struct files *files, const char *names, size_t size)
 {
-    for (size_t at = 0; at < size; at += strlen(names + at) + 1)
-        files_remove(files, names + at);
+    struct filenote note;
+
+    for (size_t at = 0; filenote_next(names, size, true, &at, &note);)
+        files_remove(files, &note);
 }
 
 void
@@ -86,18 +88,22 @@ store(struct lighter_output *output, const char *name, size_t size, const char *
       struct lighter_error *err)
 {
     size_t suffix_size = strlen(suffix) + 1, n_bytes = output->sink.size;
+    uint64_t inode;
+    char *note;
     int r;
 
     if (!output->files)
         return lighter_fail(err, LIGHTER_E_INTERNAL, "a table's writer stored a file");
-    r = reserve_name(output, size + suffix_size, err);
+    r = reserve_name(output, FILENOTE_HEAD + size + suffix_size, err);
     if (r == 0)
-        r = files_store(output->files, name, size, suffix, &output->sink, err);
+        r = files_store(output->files, name, size, suffix, &output->sink, &inode, err);
     if (r < 0)
         return r;
-    memcpy(output->names + output->names_used, name, size);
-    memcpy(output->names + output->names_used + size, suffix, suffix_size);
-    output->names_used += size + suffix_size;
+    note = output->names + output->names_used;
+    filenote_put_head(note, n_bytes, inode);
+    memcpy(note + FILENOTE_HEAD, name, size);
+    memcpy(note + FILENOTE_HEAD + size, suffix, suffix_size);
+    output->names_used += FILENOTE_HEAD + size + suffix_size;
     output->n_bytes += n_bytes;
     return 0;
 }

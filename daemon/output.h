@@ -15,7 +15,7 @@
 struct lighter_output {
     struct lighter_sink sink;
     struct files *files;           /* borrowed; NULL: this is a table's */
-    char *names;                   /* of the files stored, each with its NUL; owned */
+    char *names;                   /* a note of each file stored; owned */
     size_t names_used, names_room; /* bytes */
     uint64_t n_bytes;              /* stored since output_clear() */
 };
@@ -32,7 +32,7 @@ int output_merge(struct lighter_output *whole, struct lighter_output *part,
 /* The task is over: forget what it stored. */
 void output_clear(struct lighter_output *output);
 
-/* Remove stored files: `names`, each with its NUL, in `size` bytes. Workers only. */
+/* Remove stored files: `names` are notes of them. Workers only. */
 void output_remove(struct files *files, const char *names, size_t size);
 
 /* The task failed: take back what it stored, then forget it. Workers only. */

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <linux/limits.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -112,6 +113,11 @@ check_name(const char *name, size_t size, size_t suffix_size, struct lighter_err
         if ((length == 1 && name[start] == '.') ||
             (length == 2 && name[start] == '.' && name[start + 1] == '.'))
             return refuse_name(err, name, size, "leaves the directory or names it");
+        if (length >= sizeof PATH_OURS - 1 &&
+            memcmp(name + start, PATH_OURS, sizeof PATH_OURS - 1) == 0)
+            return refuse_name(err, name, size,
+                               "has a component that begins with '" PATH_OURS
+                               "', as lighterd's own working directories do");
         if (length + (end == size ? suffix_size : 0) >= PATH_LEAF_SIZE)
             return refuse_name(err, name, size,
                                "has a component of more than 255 bytes");
@@ -164,24 +170,14 @@ find_root(const char *roots, const char *path, char root[PATH_MAX])
     return NULL;
 }
 
-int
-path_make_below(const char *roots, const char *path, int *ret_fd,
-                struct lighter_error *err)
+/* Takes `fd`, of a root. `rest`: what is below it. */
+static int
+make_rest(int fd, const char *rest, int *ret_fd, struct lighter_error *err)
 {
-    char root[PATH_MAX], leaf[PATH_LEAF_SIZE];
-    const char *rest;
+    char leaf[PATH_LEAF_SIZE];
     size_t size;
-    int fd, inner, r;
+    int inner, r;
 
-    if (!roots)
-        return path_make_directory(path, ret_fd, err);
-    rest = find_root(roots, path, root);
-    if (!rest)
-        return lighter_fail_os(err, EACCES, "'%s' is not below '%s' (output_roots)",
-                               path, roots);
-    fd = open(root, DIRECTORY_FLAGS);
-    if (fd < 0)
-        return lighter_fail_os(err, errno, "open the output root '%s'", root);
     rest += strspn(rest, "/");
     size = strlen(rest);
     while (size && rest[size - 1] == '/')
@@ -193,9 +189,133 @@ path_make_below(const char *roots, const char *path, int *ret_fd,
     r = path_walk(fd, rest, size, "", &inner, leaf, err);
     close(fd);
     if (r < 0)
-        return error_wrap(err, r, "'%s'", path);
+        return r;
     r = path_enter(inner, leaf, ret_fd, err);
     close(inner);
+    return r;
+}
+
+static int
+make_below_root(const char *root, const char *rest, int *ret_fd,
+                struct lighter_error *err)
+{
+    int fd = open(root, DIRECTORY_FLAGS);
+
+    if (fd < 0)
+        return lighter_fail_os(err, errno, "open the output root '%s'", root);
+    return make_rest(fd, rest, ret_fd, err);
+}
+
+/* Where `path` leads through its links, as far as it exists; the rest is added. Does it
+ * lead anywhere else than it says?
+ */
+static bool
+follow_links(const char *path, char ret_path[PATH_MAX])
+{
+    char head[PATH_MAX], found[PATH_MAX];
+    size_t size = strlen(path), found_size;
+
+    if (size >= sizeof head)
+        return false;
+    strcpy(head, path);
+    while (!realpath(head, found)) {
+        char *slash = strrchr(head, '/');
+
+        if (errno != ENOENT || !slash || slash == head)
+            return false;
+        *slash = '\0';
+    }
+    path += strlen(head);
+    found_size = strlen(found);
+    if (found_size + strlen(path) >= PATH_MAX)
+        return false;
+    strcpy(ret_path, found);
+    strcpy(ret_path + found_size, path);
+    return strcmp(head, found) != 0;
+}
+
+/* The same for a path without links: roots may lie behind some. */
+static const char *
+find_real_root(const char *roots, const char *path, char real_root[PATH_MAX])
+{
+    char root[PATH_MAX];
+
+    for (const char *next, *at = roots; *at; at = next) {
+        size_t size = strcspn(at, ":"), matched = 0;
+
+        next = at + size + (at[size] == ':');
+        if (size >= sizeof root)
+            continue;
+        snprintf(root, sizeof root, "%.*s", (int)size, at);
+        if (realpath(root, real_root))
+            matched = match_root(real_root, strlen(real_root), path);
+        if (matched)
+            return path + matched;
+    }
+    return NULL;
+}
+
+int
+path_of(int fd, char ret_path[PATH_MAX])
+{
+    char link[64];
+    struct stat status;
+    ssize_t size;
+
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    if (status.st_nlink == 0)
+        return -ENOENT;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    size = readlink(link, ret_path, PATH_MAX - 1);
+    if (size < 0)
+        return -errno;
+    ret_path[size] = '\0';
+    return ret_path[0] == '/' ? 0 : -ENOENT;
+}
+
+bool
+path_is_below(const char *roots, int fd)
+{
+    char path[PATH_MAX], root[PATH_MAX];
+
+    return !roots || (path_of(fd, path) == 0 && find_real_root(roots, path, root));
+}
+
+/* A link below a root may lead to another place below one: the path is resolved once,
+ * and walked again without links, so that nothing can be put in their place meanwhile.
+ */
+static int
+make_below_links(const char *roots, const char *path, const char *resolved, int *ret_fd,
+                 struct lighter_error *err)
+{
+    char root[PATH_MAX];
+    const char *rest = find_real_root(roots, resolved, root);
+
+    if (rest)
+        return make_below_root(root, rest, ret_fd, err);
+    return lighter_fail_os(err, EACCES,
+                           "'%s' leads to '%s', which is not below '%s' (output_roots)",
+                           path, resolved, roots);
+}
+
+int
+path_make_below(const char *roots, const char *path, int *ret_fd,
+                struct lighter_error *err)
+{
+    char root[PATH_MAX], resolved[PATH_MAX];
+    const char *rest;
+    int r;
+
+    if (!roots)
+        return path_make_directory(path, ret_fd, err);
+    rest = find_root(roots, path, root);
+    if (!rest)
+        return lighter_fail_os(err, EACCES, "'%s' is not below '%s' (output_roots)",
+                               path, roots);
+    r = make_below_root(root, rest, ret_fd, err);
+    if ((r == -ELOOP || r == -ENOTDIR) && follow_links(path, resolved))
+        return make_below_links(roots, path, resolved, ret_fd, err);
     return r < 0 ? error_wrap(err, r, "'%s'", path) : 0;
 }
 
@@ -230,41 +350,4 @@ path_walk(int fd, const char *name, size_t size, const char *suffix, int *ret_fd
     snprintf(ret_leaf, PATH_LEAF_SIZE, "%.*s%s", (int)size, name, suffix);
     *ret_fd = at;
     return 0;
-}
-
-static int
-remove_contents(DIR *dir, struct lighter_error *err)
-{
-    const struct dirent *entry;
-    int r = 0, end = 0;
-
-    while (r == 0 && (entry = path_next(dir, &end)))
-        r = path_remove_tree(dirfd(dir), entry->d_name, err);
-    return end < 0 ? lighter_fail_os(err, -end, "read a directory") : r;
-}
-
-int
-path_remove_tree(int fd, const char *name, struct lighter_error *err)
-{
-    int inner, r;
-    DIR *dir;
-
-    if (unlinkat(fd, name, 0) == 0 || errno == ENOENT)
-        return 0;
-    if (errno != EISDIR)
-        return lighter_fail_os(err, errno, "remove '%s'", name);
-    inner = openat(fd, name, DIRECTORY_FLAGS | O_NOFOLLOW);
-    if (inner < 0)
-        return lighter_fail_os(err, errno, "open '%s'", name);
-    dir = fdopendir(inner);
-    if (!dir) {
-        r = lighter_fail_os(err, errno, "read '%s'", name);
-        close(inner);
-        return r;
-    }
-    r = remove_contents(dir, err);
-    closedir(dir);
-    if (r == 0 && unlinkat(fd, name, AT_REMOVEDIR) < 0)
-        return lighter_fail_os(err, errno, "remove the directory '%s'", name);
-    return r;
 }

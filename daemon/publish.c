@@ -1,9 +1,18 @@
 /* publish.c - see publish.h. */
 #include "daemon/publish.h"
 
+#include "daemon/committed.h"
+#include "daemon/job_internal.h"
+#include "daemon/obstacle.h"
 #include "daemon/recovery.h"
 #include "daemon/verify.h"
 #include "util/error.h"
+#include "util/log.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 static bool
 is_table(const struct job_output *output)
@@ -11,11 +20,89 @@ is_table(const struct job_output *output)
     return output->writer.type->kind == LIGHTER_KIND_TABLE;
 }
 
-static void
-staging_name(const struct job *job, uint32_t index, char ret_name[PATH_LEAF_SIZE])
+/* ---- where to ---- */
+
+/* On this worker nobody else makes files there, or it is known to make others. */
+static int
+claim(struct job *job, uint32_t index, int fd, const char *name, struct claim **ret,
+      struct lighter_error *err)
 {
-    snprintf(ret_name, PATH_LEAF_SIZE, ".lighterd.%s.%s.%u", job->name, job->stage,
-             index);
+    const struct writer *writer = &job->outputs[index].writer;
+    struct claim_of of = {.job = job,
+                          .job_name = job->name,
+                          .stage = job->stage,
+                          .writer = index,
+                          .target = writer->target};
+
+    if (!name)
+        writer_names_files(writer, &of.suffix, &of.names);
+    return claims_add(&job->jobs->claims, &of, fd, name, ret, err);
+}
+
+static int
+refuse_overwrite(const struct writer *writer, struct lighter_error *err)
+{
+    return lighter_fail(err, LIGHTER_E_PARAMS,
+                        "'%s' %s, and 'overwrite' is 'error': move it away, or say "
+                        "'replace'",
+                        writer->target,
+                        writer->type->kind == LIGHTER_KIND_TABLE ? "exists"
+                                                                 : "is not empty");
+}
+
+static int
+open_output(struct job *job, uint32_t index, struct lighter_error *err)
+{
+    struct job_output *output = &job->outputs[index];
+    struct stat status;
+    int r = 0;
+
+    if (is_table(output)) {
+        output->exists = stat(output->writer.target, &status) == 0;
+    } else {
+        r = files_open(&output->files, output->writer.target, &output->exists, err);
+        if (r == 0)
+            r = claim(job, index, output->files.directory_fd, NULL,
+                      &output->files.claim, err);
+    }
+    if (r == 0 && output->exists && output->writer.overwrite == OVERWRITE_ERROR)
+        r = refuse_overwrite(&output->writer, err);
+    return r;
+}
+
+int
+publish_open(struct job *job, struct lighter_error *err)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; i < job->n_outputs && r == 0; i++)
+        r = open_output(job, i, err);
+    return r;
+}
+
+int
+publish_stage(struct job *job, uint32_t index, struct lighter_error *err)
+{
+    struct job_output *output = &job->outputs[index];
+    struct files *files = &output->files;
+    struct journal_record staged = {
+        .kind = JOURNAL_STAGED, .rank = JOURNAL_NO_RANK, .writer = index};
+    char name[PATH_LEAF_SIZE];
+    int r;
+
+    job_staging_name(job, index, name);
+    free(output->warning);
+    output->warning = NULL;
+    r = files_stage(files, output->writer.target, name, job->id,
+                    !claim_is_shared(files->claim), &output->warning, err);
+    if (r < 0)
+        return r;
+    staged.seq = files->keeps_inodes ? files->mark.id.inode : 0;
+    staged.size = files->mark.id.device;
+    staged.batch_idx = files->mark.beside;
+    staged.text = files->mark.name;
+    staged.text_size = strlen(files->mark.name);
+    return journal_append(&job->journal, &staged, err);
 }
 
 static int
@@ -27,29 +114,57 @@ prepare_table(struct job *job, struct job_output *output, struct lighter_error *
 }
 
 static int
-prepare_output(struct job *job, uint32_t index, struct lighter_error *err)
+open_table(struct job *job, uint32_t index, struct lighter_error *err)
 {
     struct job_output *output = &job->outputs[index];
-    char staging[PATH_LEAF_SIZE];
+    int r = prepare_table(job, output, err);
 
-    if (is_table(output))
-        return prepare_table(job, output, err);
-    staging_name(job, index, staging);
-    return files_prepare(&output->files, output->writer.target, staging,
-                         &output->exists, err);
+    return r < 0 ? r
+                 : claim(job, index, output->table.directory_fd, output->table.name,
+                         &output->table.claim, err);
 }
 
+/* Tables first: who has a table in a directory of files is known when those are staged.
+ */
+int
+publish_prepare(struct job *job, struct lighter_error *err)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; i < job->n_outputs && r == 0; i++)
+        if (is_table(&job->outputs[i]))
+            r = open_table(job, i, err);
+    for (uint32_t i = 0; i < job->n_outputs && r == 0; i++)
+        if (!is_table(&job->outputs[i]))
+            r = publish_stage(job, i, err);
+    return r;
+}
+
+void
+publish_unstage(struct job *job)
+{
+    for (uint32_t i = 0; i < job->n_outputs; i++)
+        if (!is_table(&job->outputs[i]))
+            files_discard(&job->outputs[i].files, NULL);
+}
+
+/* `claimed`: it is to be written again. */
 static int
-reopen_output(struct job *job, uint32_t index, struct lighter_error *err)
+reopen_output(struct job *job, uint32_t index, bool claimed, struct lighter_error *err)
 {
     struct job_output *output = &job->outputs[index];
-    char staging[PATH_LEAF_SIZE];
+    struct files *files = &output->files;
     bool unused;
+    int r;
 
+    if (is_table(output) && claimed)
+        return open_table(job, index, err);
     if (is_table(output))
         return prepare_table(job, output, err);
-    staging_name(job, index, staging);
-    return files_reopen(&output->files, output->writer.target, staging, &unused, err);
+    r = files_open(files, output->writer.target, &output->exists, err);
+    if (r == 0 && claimed)
+        r = claim(job, index, files->directory_fd, NULL, &files->claim, err);
+    return r < 0 ? r : files_reopen(files, output->writer.target, &unused, err);
 }
 
 int
@@ -58,7 +173,7 @@ publish_reopen(struct job *job, struct lighter_error *err)
     int r = 0;
 
     for (uint32_t i = 0; i < job->n_outputs && r == 0; i++)
-        r = reopen_output(job, i, err);
+        r = reopen_output(job, i, true, err);
     return r;
 }
 
@@ -88,10 +203,10 @@ publish_discard(struct job *job, uint32_t index, const struct staged_list *stage
                 struct lighter_error *err)
 {
     struct job_output *output = &job->outputs[index];
-    int r = reopen_output(job, index, err);
+    int r = reopen_output(job, index, false, err);
 
-    if (r < 0 && output->table.directory_fd >= 0)
-        r = 0; /* its final name is taken; what it left has other names */
+    if (r == -ESTALE || (r < 0 && output->table.directory_fd >= 0))
+        r = 0; /* its name is taken; what it left has another, or is gone */
     else if (r == -ENOTDIR || r == -ELOOP)
         return 0; /* its directory has made way for something else */
     if (r == 0)
@@ -99,16 +214,6 @@ publish_discard(struct job *job, uint32_t index, const struct staged_list *stage
                              : files_discard(&output->files, err);
     table_done(&output->table);
     files_done(&output->files);
-    return r;
-}
-
-int
-publish_prepare(struct job *job, struct lighter_error *err)
-{
-    int r = 0;
-
-    for (uint32_t i = 0; i < job->n_outputs && r == 0; i++)
-        r = prepare_output(job, i, err);
     return r;
 }
 
@@ -180,17 +285,96 @@ secure_output(struct job *job, uint32_t index, struct shard **shards,
     return r;
 }
 
-/* All outputs are whole. Now that it is about to be shown, is it still so? */
+/* ---- is it whole, and can it be shown? ---- */
+
 static int
-look_at_output(struct job *job, uint32_t index, struct shard **shards,
-               struct lighter_error *err)
+fail_lost(void *data, const struct filenote *note, struct lighter_error *err)
+{
+    (void)data;
+    return lighter_fail(err, LIGHTER_E_STATE,
+                        "the staged file '%s' is gone: nothing is shown", note->name);
+}
+
+/* Of a job whose publishing was cut short: what is not staged any more was shown. */
+static int
+look_for_shown(void *data, const struct filenote *note, struct lighter_error *err)
+{
+    const struct files *files = data;
+    struct stat status;
+
+    if (fstatat(files->directory_fd, note->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        (!note->inode || note->inode == status.st_ino))
+        return 0;
+    return lighter_fail(err, LIGHTER_E_STATE,
+                        "the file '%s' is neither staged any more nor published",
+                        note->name);
+}
+
+static int
+check_files(struct job *job, uint32_t index, struct lighter_error *err)
 {
     struct job_output *output = &job->outputs[index];
+    bool again = job->is_complete;
+    int r = files_check(&output->files, &output->committed, err);
 
-    if (!is_table(output))
-        return 0;
+    if (r == 0)
+        r = committed_each_unseen(job, index, again ? look_for_shown : fail_lost,
+                                  &output->files, err);
+    return r < 0 ? r : files_survey(&output->files, output->writer.target, again, err);
+}
+
+static int
+check_table(struct job *job, uint32_t index, struct shard **shards,
+            struct lighter_error *err)
+{
+    const struct job_output *output = &job->outputs[index];
+    const struct table *table = &output->table;
+    int r = obstacle_to_names(table->directory_fd, "the directory", err);
+
     collect_shards(job, index, shards);
-    return table_check(&output->table, shards[0], err);
+    if (r == 0 && !job->is_complete)
+        r = table_check(table, shards[0], err);
+    if (r == 0)
+        r = obstacle_to_file(table->directory_fd, table->name, output->writer.target,
+                             err);
+    if (r == 0 && output->writer.overwrite == OVERWRITE_ERROR && !job->is_complete)
+        return lighter_fail(
+            err, LIGHTER_E_STATE,
+            "it is there now, and 'overwrite' is 'error': move it away");
+    return r < 0 ? r : 0;
+}
+
+/* Before anything is shown: is all of it what was written, and is nothing in the way?
+ */
+static int
+check_all(struct job *job, struct shard **shards, uint32_t *ret_index,
+          struct lighter_error *err)
+{
+    int r = committed_read(job, UINT64_MAX, err);
+
+    for (uint32_t i = 0; i < job->n_outputs && r == 0; i++) {
+        *ret_index = i;
+        r = is_table(&job->outputs[i]) ? check_table(job, i, shards, err)
+                                       : check_files(job, i, err);
+    }
+    return r;
+}
+
+/* ---- showing ---- */
+
+static int
+show_files(struct job *job, uint32_t index, struct lighter_error *err)
+{
+    struct job_output *output = &job->outputs[index];
+    const char *target = output->writer.target;
+    int r = files_publish(&output->files, target, &output->committed, job->id,
+                          &output->shown, err);
+
+    if (r == 0 && output->shown.path)
+        log_warning("published elsewhere job=%s stage=%s path=\"%s\" "
+                    "reason=\"'%s' was renamed while the job ran\"",
+                    job->name, job->stage, output->shown.path, target);
+    return r;
 }
 
 static int
@@ -200,9 +384,10 @@ show_output(struct job *job, uint32_t index, struct shard **shards,
     struct job_output *output = &job->outputs[index];
 
     if (!is_table(output))
-        return files_publish(&output->files, err);
-    return table_publish(&output->table, shards, collect_shards(job, index, shards), 0,
-                         err);
+        return show_files(job, index, err);
+    return table_publish(
+        &output->table, shards, collect_shards(job, index, shards),
+        output->writer.overwrite == OVERWRITE_ERROR ? RENAME_NOREPLACE : 0, err);
 }
 
 /* From here on it can only go forward: what was renamed cannot be taken back. */
@@ -251,10 +436,8 @@ publish_outputs(struct job *job, struct shard **shards, uint32_t *ret_index,
         *ret_index = i;
         r = secure_output(job, i, shards, err);
     }
-    for (uint32_t i = 0; i < job->n_outputs && r == 0 && !job->is_complete; i++) {
-        *ret_index = i;
-        r = look_at_output(job, i, shards, err);
-    }
+    if (r == 0)
+        r = check_all(job, shards, ret_index, err);
     if (r == 0 && !job->is_complete)
         r = note_complete(job, err);
     return r < 0 ? r : show_all(job, shards, ret_index, err);
@@ -272,6 +455,7 @@ publish_run(struct job *job, struct lighter_error *err)
     if (!job->n_outputs)
         return 0;
     r = publish_outputs(job, shards, &index, err);
+    committed_forget(job);
     return r < 0 ? error_wrap(err, r, "publish '%s'", job->outputs[index].writer.target)
                  : 0;
 }

@@ -9,10 +9,22 @@
 #include "daemon/job.h"
 #include "daemon/staged.h"
 
-/* Make the directories of every output, and see what is there already.
- * Return: 0; -errno, `err` names the path.
+/* Look at where the outputs of a new job go, and claim it: nothing is removed yet, and
+ * nothing made but empty directories. Return: 0; -EINVAL, -EBUSY where the job cannot
+ * write there; -errno, `err` names the path.
+ */
+int publish_open(struct job *job, struct lighter_error *err);
+
+/* Its journal is there: make what every output needs. Return: 0; -errno, `err` names
+ * the path.
  */
 int publish_prepare(struct job *job, struct lighter_error *err);
+
+/* Make an output's staging directory, and record it. Return: 0; -errno. */
+int publish_stage(struct job *job, uint32_t index, struct lighter_error *err);
+
+/* The job could not begin: what was made for it, and is empty, goes. */
+void publish_unstage(struct job *job);
 
 /* Open the directories of an unfinished job's outputs again. Return: 0; -errno. */
 int publish_reopen(struct job *job, struct lighter_error *err);

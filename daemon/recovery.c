@@ -1,6 +1,7 @@
 /* recovery.c - see recovery.h. */
 #include "daemon/recovery.h"
 
+#include "daemon/committed.h"
 #include "daemon/ending.h"
 #include "daemon/job_internal.h"
 #include "daemon/publish.h"
@@ -189,7 +190,7 @@ copy_record(void *data, const struct journal_record *record, uint64_t end,
 static int
 check_staging(const struct job_output *output, struct lighter_error *err)
 {
-    if (output->n_names && output->files.staging_fd < 0)
+    if (output->committed.n && output->files.staging_fd < 0)
         return lighter_fail(err, LIGHTER_E_STATE, "the staged files of '%s' are gone",
                             output->writer.target);
     return 0;
@@ -244,6 +245,8 @@ cut_back(struct replay *replay, uint64_t limit, struct lighter_error *err)
     state_journal_name(name, job->name, job->stage);
     r = replay_below(replay, limit, err);
     if (r == 0)
+        r = committed_read(job, UINT64_MAX, err);
+    if (r == 0)
         r = check_durable(job, err);
     if (r < 0)
         return r;
@@ -286,27 +289,32 @@ find_limit(const struct replay *replay)
     return limit;
 }
 
-static bool
-is_committed(const void *output, const char *name)
+static int
+fail_gone(void *data, const struct filenote *note, struct lighter_error *err)
 {
-    return replay_has_name(output, name);
+    (void)data;
+    return lighter_fail(err, LIGHTER_E_STATE, "the staged file '%s' is gone",
+                        note->name);
 }
 
-/* Staged files of batches that were not committed go; their clients send them again. */
+/* Staged files of batches that were not committed go; their clients send them again.
+ * Those that were are all there, as they were written.
+ */
 static int
-prune(struct job_output *output, struct lighter_error *err)
+prune(struct job *job, uint32_t index, struct lighter_error *err)
 {
-    int r;
+    struct job_output *output = &job->outputs[index];
+    int r = files_prune(&output->files, &output->committed, err);
 
-    replay_sort_names(output);
-    r = files_prune(&output->files, is_committed, output, err);
+    if (r == 0)
+        r = committed_each_unseen(job, index, fail_gone, NULL, err);
     return r < 0 ? error_wrap(err, r, "'%s'", output->writer.target) : 0;
 }
 
 static int
 prune_all(struct job *job, struct lighter_error *err)
 {
-    int r = 0;
+    int r = committed_read(job, UINT64_MAX, err);
 
     for (uint32_t i = 0; i < job->n_outputs && r == 0; i++) {
         struct job_output *output = &job->outputs[i];
@@ -315,10 +323,10 @@ prune_all(struct job *job, struct lighter_error *err)
             continue;
         r = check_staging(output, err);
         if (r == 0)
-            r = output->files.staging_fd < 0
-                    ? files_stage(&output->files, output->writer.target, err)
-                    : prune(output, err);
+            r = output->files.staging_fd < 0 ? publish_stage(job, i, err)
+                                             : prune(job, i, err);
     }
+    committed_forget(job);
     return r;
 }
 

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 /* ---- the first record ---- */
 
@@ -84,73 +83,6 @@ replay_peek(const struct state *state, const char *name, struct message *ret_mes
     return parse_request(&first, ret_message, err);
 }
 
-/* ---- the names of files ---- */
-
-static struct name_digest
-digest_of(const char *name, size_t size)
-{
-    XXH128_hash_t hash = XXH3_128bits(name, size);
-
-    return (struct name_digest){hash.low64, hash.high64};
-}
-
-static int
-add_name(struct job_output *output, const char *name, size_t size,
-         struct lighter_error *err)
-{
-    if (output->n_names == output->names_room) {
-        size_t room = output->names_room ? 2 * output->names_room : 256;
-        void *names = reallocarray(output->names, room, sizeof *output->names);
-
-        if (!names)
-            return fail_nomem(err);
-        output->names = names;
-        output->names_room = room;
-    }
-    output->names[output->n_names++] = digest_of(name, size);
-    return 0;
-}
-
-/* A record's text: names, each with its NUL. */
-static int
-add_names(struct job_output *output, const char *names, size_t size,
-          struct lighter_error *err)
-{
-    int r = 0;
-
-    for (size_t at = 0, length; at < size && r == 0; at += length + 1) {
-        length = strnlen(names + at, size - at);
-        r = add_name(output, names + at, length, err);
-    }
-    return r;
-}
-
-static int
-by_digest(const void *a, const void *b)
-{
-    const struct name_digest *x = a, *y = b;
-
-    if (x->low != y->low)
-        return x->low < y->low ? -1 : 1;
-    return x->high < y->high ? -1 : x->high > y->high;
-}
-
-void
-replay_sort_names(struct job_output *output)
-{
-    if (output->n_names)
-        qsort(output->names, output->n_names, sizeof *output->names, by_digest);
-}
-
-bool
-replay_has_name(const struct job_output *output, const char *name)
-{
-    struct name_digest digest = digest_of(name, strlen(name));
-
-    return output->n_names && bsearch(&digest, output->names, output->n_names,
-                                      sizeof digest, by_digest) != NULL;
-}
-
 /* ---- what streams have done ---- */
 
 /* Those of the record's rank, one a writer. NULL: there is no memory. */
@@ -166,35 +98,58 @@ pasts_of(struct job *job, const struct journal_record *record)
     return rank->past;
 }
 
-/* Nobody takes the last batch back any more. */
-static int
-keep_last(struct job *job, uint32_t writer, struct stream_past *past,
-          struct lighter_error *err)
+static bool
+is_of_files(const struct job *job, uint32_t writer)
 {
-    int r =
-        add_names(&job->outputs[writer], past->last.names, past->last.names_size, err);
+    return job->outputs[writer].writer.type->kind == LIGHTER_KIND_FILES;
+}
 
-    free(past->last.names);
-    past->last = (struct stream_last){0};
-    return r;
+/* 0.1.0 does not say what it has made: it has always the same name, in the target. */
+static void
+assume_staging(struct job *job, uint32_t writer)
+{
+    struct files_mark *mark = &job->outputs[writer].files.mark;
+
+    if (!*mark->name)
+        job_staging_name(job, writer, mark->name);
+}
+
+/* Notes of the batch's files, also where 0.1.0 has written their names alone. */
+static int
+copy_notes(struct stream_last *last, const struct journal_record *record,
+           struct lighter_error *err)
+{
+    bool heads = record->kind == JOURNAL_FILES;
+    size_t at = 0, room = record->text_size;
+    struct filenote note;
+    char *notes;
+
+    if (!heads)
+        room *= FILENOTE_HEAD + 1; /* a name has a byte or more */
+    last->names = notes = malloc(room + 1);
+    if (!notes)
+        return fail_nomem(err);
+    while (filenote_next(record->text, record->text_size, heads, &at, &note)) {
+        filenote_put_head(notes, note.size, note.inode);
+        strcpy(notes + FILENOTE_HEAD, note.name);
+        notes += FILENOTE_HEAD + strlen(note.name) + 1;
+    }
+    last->names_size = (size_t)(notes - last->names);
+    return 0;
 }
 
 static int
 note_last(struct replay *replay, struct stream_past *past,
           const struct journal_record *record, struct lighter_error *err)
 {
+    free(past->last.names);
     past->last = (struct stream_last){.seq = record->seq,
                                       .n_samples = record->n_samples - past->n_samples,
                                       .n_bytes = record->size - past->n_bytes,
                                       .recorded_at = replay->end};
-    if (!record->text_size)
+    if (!record->text_size || !is_of_files(replay->job, record->writer))
         return 0;
-    past->last.names = malloc(record->text_size);
-    if (!past->last.names)
-        return fail_nomem(err);
-    memcpy(past->last.names, record->text, record->text_size);
-    past->last.names_size = record->text_size;
-    return 0;
+    return copy_notes(&past->last, record, err);
 }
 
 static int
@@ -202,10 +157,8 @@ add_written(struct replay *replay, struct stream_past *past,
             const struct journal_record *record, struct lighter_error *err)
 {
     struct job *job = replay->job;
-    int r = keep_last(job, record->writer, past, err);
+    int r = note_last(replay, past, record, err);
 
-    if (r == 0)
-        r = note_last(replay, past, record, err);
     if (r < 0)
         return r;
     if (record->writer == 0) {
@@ -216,6 +169,8 @@ add_written(struct replay *replay, struct stream_past *past,
     past->seq = record->seq;
     past->n_samples = record->n_samples;
     past->n_bytes = record->size;
+    if (record->kind == JOURNAL_WRITTEN && is_of_files(job, record->writer))
+        assume_staging(job, record->writer);
     return 0;
 }
 
@@ -240,8 +195,7 @@ static bool
 is_of_a_refusal(const struct stream_past *past, const struct journal_record *record)
 {
     return record->kind == JOURNAL_REFUSED || record->kind == JOURNAL_DROPPED ||
-           ((record->kind == JOURNAL_WRITTEN || record->kind == JOURNAL_ROWS) &&
-            record->seq > past->seq + 1);
+           (journal_is_written(record->kind) && record->seq > past->seq + 1);
 }
 
 static int
@@ -318,21 +272,34 @@ add_drop(struct replay *replay, struct stream_past *pasts,
     return r;
 }
 
+/* One that is open is known already, as it is now. */
+static void
+note_staging(struct files *files, const struct shard_mark *mark, bool beside)
+{
+    if (files->staging_fd >= 0)
+        return;
+    files->mark = (struct files_mark){.id = mark->id, .beside = beside};
+    strcpy(files->mark.name, mark->name);
+}
+
 /* What was made for an output, and is ours. */
 static int
 add_staged(struct job *job, struct stream_past *past,
            const struct journal_record *record, struct lighter_error *err)
 {
     struct shard_mark mark = {.id = {.device = record->size, .inode = record->seq}};
+    struct job_output *output = &job->outputs[record->writer];
 
     if (record->text_size >= sizeof mark.name)
         return lighter_fail(err, LIGHTER_E_PROTOCOL, "a name of %zu bytes",
                             record->text_size);
     memcpy(mark.name, record->text, record->text_size);
-    if (!past) {
-        job->outputs[record->writer].table.packed = mark;
+    if (!past && is_of_files(job, record->writer))
+        note_staging(&output->files, &mark, record->batch_idx == 1);
+    else if (!past)
+        output->table.packed = mark;
+    if (!past)
         return 0;
-    }
     if (!past->shard)
         past->shard = malloc(sizeof *past->shard);
     if (!past->shard)
@@ -394,6 +361,7 @@ visit_stream(struct replay *replay, const struct journal_record *record,
         r = add_gap(past, record->seq, err);
         return r < 0 ? r : add_written(replay, past, &rows, err);
     case JOURNAL_WRITTEN:
+    case JOURNAL_FILES:
         r = add_gap(past, record->seq, err);
         return r < 0 ? r : add_written(replay, past, record, err);
     case JOURNAL_REFUSED:
@@ -491,13 +459,12 @@ visit_job(struct replay *replay, const struct journal_record *record, uint64_t e
     case JOURNAL_SHARD:
     case JOURNAL_WRITTEN:
     case JOURNAL_ROWS:
+    case JOURNAL_FILES:
     case JOURNAL_REFUSED:
     case JOURNAL_DROPPED:
     case JOURNAL_ENDED:
     case JOURNAL_CRASHED:
         return visit_stream(replay, record, err);
-    case JOURNAL_FILES:
-        break;
     }
     return lighter_fail(err, LIGHTER_E_PROTOCOL,
                         "a record of the unknown kind %d, of a later version of "
@@ -522,7 +489,7 @@ forget(struct job *job)
     for (uint32_t i = 0; i < job->n_ranks; i++)
         rank_forget_past(job->ranks[i]);
     for (uint32_t i = 0; i < job->n_outputs; i++)
-        job->outputs[i].n_names = 0, job->outputs[i].table.packed.name[0] = '\0';
+        job->outputs[i].table.packed.name[0] = '\0';
     job->n_batches = job->n_samples = job->n_bytes = 0;
     job->is_complete = job->is_published = job->was_live = false;
     job->damaged_at = 0;
@@ -542,22 +509,14 @@ settle_rank(struct rank *rank)
     rank->state = n_outputs && n_ended == n_outputs ? RANK_ENDED : RANK_ABSENT;
 }
 
-static int
-settle(struct job *job, struct lighter_error *err)
+static void
+settle(struct job *job)
 {
-    int r = 0;
-
     job->n_ended = 0;
     for (uint32_t i = 0; i < job->n_ranks; i++) {
-        struct rank *rank = job->ranks[i];
-
-        settle_rank(rank);
-        job->n_ended += rank->state == RANK_ENDED;
-        for (uint32_t j = 0; rank->past && j < job->n_outputs && r == 0; j++)
-            r = add_names(&job->outputs[j], rank->past[j].last.names,
-                          rank->past[j].last.names_size, err);
+        settle_rank(job->ranks[i]);
+        job->n_ended += job->ranks[i]->state == RANK_ENDED;
     }
-    return r;
 }
 
 /* Of what is recorded behind the limit a drop counts, where some of its batch is below:
@@ -628,7 +587,7 @@ replay_below(struct replay *replay, uint64_t limit, struct lighter_error *err)
 {
     struct behind behind = {replay, limit};
     struct job *job = replay->job;
-    int r, settled;
+    int r;
 
     forget(job);
     *replay = (struct replay){.job = job, .refused = UINT64_MAX};
@@ -637,8 +596,8 @@ replay_below(struct replay *replay, uint64_t limit, struct lighter_error *err)
         r = settle_damage(replay, err);
     if (r == 0 && limit != UINT64_MAX)
         r = journal_read(&job->journal, UINT64_MAX - 1, visit_behind, &behind, err);
-    settled = settle(job, err);
-    return r < 0 ? r : settled;
+    settle(job);
+    return r;
 }
 
 static int

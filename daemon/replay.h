@@ -50,10 +50,4 @@ int replay_below(struct replay *replay, uint64_t limit, struct lighter_error *er
 bool replay_has_dropped(const struct replay *replay,
                         const struct journal_record *record);
 
-/* The names of an output's committed files are put in order; then: is this one of
- * them?
- */
-void replay_sort_names(struct job_output *output);
-bool replay_has_name(const struct job_output *output, const char *name);
-
 #endif

@@ -38,43 +38,41 @@ pack_shard(struct message_out *out, const struct stream *stream)
     pack_key_uint(&out->packer, "size", stream->n_bytes);
 }
 
-static const char *
-next_name(const struct stream *stream, const char *name)
-{
-    const char *end = stream->last_names + stream->last_used;
-
-    return name < end ? name + strnlen(name, (size_t)(end - name)) + 1 : NULL;
-}
-
 /* The last NAMES_MAX names of the last batch. */
 static void
 pack_names(struct message_out *out, const struct stream *stream)
 {
-    const char *name, *end = stream->last_names + stream->last_used;
+    struct filenote note;
     uint32_t n = 0, n_left_out;
+    size_t at = 0;
 
-    for (name = stream->last_names; name && name < end; name = next_name(stream, name))
+    while (filenote_next(stream->last_names, stream->last_used, true, &at, &note))
         n++;
     n_left_out = n > NAMES_MAX ? n - NAMES_MAX : 0;
     pack_key(&out->packer, "names");
     msgpack_pack_array(&out->packer, n - n_left_out);
-    for (name = stream->last_names; name && name < end; name = next_name(stream, name))
+    at = 0;
+    while (filenote_next(stream->last_names, stream->last_used, true, &at, &note))
         if (n_left_out)
             n_left_out--;
         else
-            pack_text(&out->packer, name);
+            pack_text(&out->packer, note.name);
 }
 
 static void
 pack_files(struct message_out *out, const struct job_output *output,
            const struct stream *stream)
 {
+    const struct files_mark *mark = &output->files.mark;
     char path[PATH_MAX + NAME_MAX + 2];
 
-    snprintf(path, sizeof path, "%s/%s", output->writer.target, output->files.staging);
+    snprintf(path, sizeof path, "%s/%s", output->writer.target, mark->name);
     msgpack_pack_map(&out->packer, 4);
     pack_key_uint(&out->packer, "rank", stream->setup.rank);
-    pack_key_text(&out->packer, "path", path);
+    if (mark->beside)
+        pack_beside(out, output->writer.target, mark->name);
+    else
+        pack_key_text(&out->packer, "path", path);
     pack_key_uint(&out->packer, "files", stream->n_samples);
     pack_names(out, stream);
 }

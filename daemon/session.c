@@ -54,8 +54,9 @@ session_done(struct session *session)
 /* ---- hello ---- */
 
 /* What this daemon knows beside what 0.1.0 did (doc/protocol.md, hello). */
-static const char *const features[] = {"attempt", "fingerprint", "notices",   "only",
-                                       "partial", "past",        "rank_wait", "restore"};
+static const char *const features[] = {"attempt",   "fingerprint", "notices",
+                                       "only",      "overwrite",   "partial",
+                                       "past",      "rank_wait",   "restore"};
 
 static void
 pack_features(struct message_out *out)

@@ -39,7 +39,7 @@ struct stream_last {
     uint64_t seq; /* 0: nothing is known */
     uint64_t n_samples, n_bytes;
     uint64_t recorded_at; /* where in the journal its record begins */
-    char *names;          /* of its files, each with its NUL; owned */
+    char *names;          /* notes of its files; owned */
     size_t names_size;
 };
 
@@ -148,7 +148,7 @@ struct stream {
     unsigned n_parts;           /* of the batch in hand */
     atomic_uint n_running;      /* of them, as workers count */
     unsigned n_back;            /* of them, as the loop counts */
-    char *last_names;           /* of the files of the last batch, each with its NUL */
+    char *last_names;           /* notes of the files of the last batch */
     size_t last_used, last_room;
 
     /* tables */

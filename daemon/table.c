@@ -21,6 +21,7 @@ table_init(struct table *table)
 void
 table_done(struct table *table)
 {
+    table->claim = claim_free(table->claim);
     if (table->directory_fd >= 0)
         close(table->directory_fd);
     if (table->packed_fd >= 0)

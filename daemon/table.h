@@ -8,6 +8,7 @@
 #ifndef DAEMON_TABLE_H
 #define DAEMON_TABLE_H
 
+#include "daemon/claims.h"
 #include "daemon/shard.h"
 
 struct table {
@@ -17,6 +18,7 @@ struct table {
     struct own_id directory; /* which one that is, whatever its path */
     char *place; /* its path, where the link that has its name leads to; owned */
     char name[PATH_LEAF_SIZE]; /* the final one, in that directory */
+    struct claim *claim; /* owned, or NULL */
     bool is_gzip;
     int packed_fd;            /* of the compressed table, while it is written; or -1 */
     struct shard_mark packed; /* ... as the journal has it; no name: there is none */

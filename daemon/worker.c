@@ -334,7 +334,7 @@ commit(struct stream *stream, struct lighter_error *err)
 {
     const struct batch_share *share = share_in_hand(stream);
     struct lighter_output *output = &stream->parts[0].output;
-    struct journal_record what = {.kind = JOURNAL_WRITTEN,
+    struct journal_record what = {.kind = JOURNAL_FILES,
                                   .seq = share->view.seq,
                                   .batch_idx = share->view.batch_idx,
                                   .dataloader_idx = share->view.dataloader_idx,

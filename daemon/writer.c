@@ -126,6 +126,26 @@ writer_check(const struct writer *writer, struct lighter_error *err)
 }
 
 void
+writer_names_files(const struct writer *writer, const char **ret_suffix,
+                   const char **ret_names)
+{
+    const struct lighter_option *option = writer->type->options;
+
+    *ret_suffix = "";
+    *ret_names = writer->text;
+    for (; option->name; option++) {
+        const char *field = (const char *)writer->options + option->offset;
+
+        if (option->type == LIGHTER_OPTION_ENCODER) {
+            *ret_suffix = ((const struct lighter_encoding *)field)->suffix;
+        } else if (strcmp(option->name, "name_key") == 0 &&
+                   option->type == LIGHTER_OPTION_STRING) {
+            *ret_names = *(const char *const *)field;
+        }
+    }
+}
+
+void
 writer_done(struct writer *writer)
 {
     if (writer->zone)

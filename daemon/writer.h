@@ -29,4 +29,11 @@ void writer_done(struct writer *writer);
  */
 int writer_check(const struct writer *writer, struct lighter_error *err);
 
+/* Of a writer of files: what their names end in, and the key of the outputs that they
+ * are named by. *ret_names is NULL where they are numbered; where nothing is known of
+ * them it is the writer's own. Lent by the writer.
+ */
+void writer_names_files(const struct writer *writer, const char **ret_suffix,
+                        const char **ret_names);
+
 #endif

@@ -24,6 +24,7 @@ from fixtures import (  # noqa: E402, F401
     socket_dir,
     start_daemon,
     state_of_ours,
+    successor,
 )
 
 

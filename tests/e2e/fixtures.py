@@ -61,3 +61,16 @@ def start_daemon(socket_dir):
 
     yield start
     daemons.all_ended(started)
+
+
+@pytest.fixture
+def successor():
+    """Start the daemon that comes after one; clients may be waiting for it."""
+    started = []
+
+    def start(dead, *options, **more):
+        started.append(daemons.Daemon(dead.socket, *options, alone=False, **more))
+        return started[-1]
+
+    yield start
+    daemons.all_ended(started)

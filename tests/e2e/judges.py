@@ -79,6 +79,12 @@ def pixels(torch, image):
     return (values[0] if len(values) == 1 else values.permute(1, 2, 0)).numpy()
 
 
+def staging(directory):
+    """Where a job that is not over stages the files of `directory`: in it, or beside."""
+    (found,) = [*directory.glob(".lighterd.*"), *directory.parent.glob(".lighterd.*")]
+    return found
+
+
 def files(directory):
     """Relative name to bytes of all files below, hidden ones as well."""
     return {

@@ -421,7 +421,7 @@ def test_an_epoch_that_did_not_end_leaves_its_shards_and_publishes_nothing(
 
     assert published(tmp_path) == {"t.csv": b"of the epoch before"}
     assert (tmp_path / "t.tmp_rank0.csv").read_bytes() == MADE["t.csv"]
-    assert sorted(path.name for path in (tmp_path / "files").rglob("*.txt")) == [
+    assert sorted(path.name for path in tmp_path.rglob("*.txt")) == [
         "a.txt",
         "b.txt",
     ]

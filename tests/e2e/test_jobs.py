@@ -236,7 +236,7 @@ def test_an_exception_in_the_loop_aborts_and_keeps_what_was_written_aside(
     assert judges.files(tmp_path) == {
         "t.csv": b"old",
         "t.tmp_rank0.csv": b"v\r\na\r\n",
-        "files/.lighterd.mine.predict.1/0.txt": b"a",
+        ".lighterd.mine.predict.1/0.txt": b"a",
     }
 
 

@@ -34,19 +34,6 @@ def patience_with_the_daemon(monkeypatch, tmp_path):
     monkeypatch.setenv("LIGHTERD", str(starter))
 
 
-@pytest.fixture
-def successor():
-    """Start the daemon that comes after one; clients may be waiting for it."""
-    started = []
-
-    def start(dead, *options, **more):
-        started.append(daemons.Daemon(dead.socket, *options, alone=False, **more))
-        return started[-1]
-
-    yield start
-    daemons.all_ended(started)
-
-
 class Background:
     """A call in a thread of its own, for what blocks until the test has gone on."""
 

@@ -234,16 +234,28 @@ has_entries(int fd)
     return found;
 }
 
+/* A file, or a directory with all that is in it. */
+static void
+remove_all(int fd, const char *name)
+{
+    struct lighter_error err = LIGHTER_ERROR_INIT;
+    struct own_id id;
+
+    if (own_adopt(fd, name, S_IFREG, &id, &err) == 0)
+        FUZZ_EXPECT(own_remove(fd, name, &id, &err) == 0);
+    else if (own_adopt(fd, name, S_IFDIR, &id, &err) == 0)
+        FUZZ_EXPECT(own_remove_tree(fd, name, &id, &err) == 0);
+}
+
 static void
 empty_root(void)
 {
-    struct lighter_error err = LIGHTER_ERROR_INIT;
     const struct dirent *entry;
     DIR *dir = path_list(ROOT_FD);
     int end;
 
     while ((entry = path_next(dir, &end)))
-        FUZZ_EXPECT(path_remove_tree(ROOT_FD, entry->d_name, &err) == 0);
+        remove_all(ROOT_FD, entry->d_name);
     closedir(dir);
 }
 
@@ -251,8 +263,6 @@ empty_root(void)
 static void
 clean_up(void)
 {
-    struct lighter_error err = LIGHTER_ERROR_INIT;
-
     if (has_entries(served.state.fd)) {
         stop_daemon();
         start_daemon();
@@ -261,7 +271,7 @@ clean_up(void)
     }
     stop_daemon();
     empty_root();
-    FUZZ_EXPECT(path_remove_tree(AT_FDCWD, settings.state_dir, &err) == 0);
+    remove_all(AT_FDCWD, settings.state_dir);
 }
 
 /* ---- all of it ---- */
@@ -269,9 +279,7 @@ clean_up(void)
 static void
 remove_base(void)
 {
-    struct lighter_error err = LIGHTER_ERROR_INIT;
-
-    path_remove_tree(AT_FDCWD, base, &err);
+    remove_all(AT_FDCWD, base);
 }
 
 static void

@@ -323,6 +323,7 @@ START_TEST(where_all_was_removed_after_a_crash_a_run_begins_anew)
     daemon_dies();
     remove_file("p.tmp_rank0.csv");
     rename_file("d", "away");
+    rename_file(".lighterd.job.predict.1", "staged");
     daemon_starts();
     begin_open(BOB, &seats[1], 1, 2, CSV ", " FILES); /* has written nothing before */
     settle();

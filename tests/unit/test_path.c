@@ -268,32 +268,42 @@ START_TEST(a_directory_that_cannot_be_says_why)
 }
 END_TEST
 
-START_TEST(a_tree_is_removed_and_its_links_are_not_followed)
+START_TEST(a_link_below_a_root_is_followed_where_it_leads_below_one)
 {
+    char roots[8192];
     int fd;
 
-    ck_assert_int_eq(path_make_directory(inside("kept/inner"), &fd, &err), 0);
-    close(fd);
-    ck_assert_int_eq(path_make_directory(inside("tree/a/b"), &fd, &err), 0);
-    close(openat(fd, "file", O_CREAT | O_WRONLY, 0600));
-    ck_assert_int_eq(symlinkat("../../../kept", fd, "link"), 0);
-    close(fd);
-    ck_assert_int_eq(symlinkat("kept", directory_fd, "outer"), 0);
+    ck_assert_int_eq(mkdirat(directory_fd, "root", 0700), 0);
+    ck_assert_int_eq(mkdirat(directory_fd, "root/real", 0700), 0);
+    ck_assert_int_eq(mkdirat(directory_fd, "outside", 0700), 0);
+    ck_assert_int_eq(symlinkat("real", directory_fd, "root/link"), 0);
+    ck_assert_int_eq(symlinkat("../outside", directory_fd, "root/away"), 0);
+    snprintf(roots, sizeof roots, "/nowhere:%s/root", directory);
 
-    ck_assert_int_eq(path_remove_tree(directory_fd, "tree", &err), 0);
-    ck_assert(!unit_exists(directory, "tree"));
-    ck_assert_int_eq(path_remove_tree(directory_fd, "outer", &err), 0);
-    ck_assert(!unit_exists(directory, "outer"));
-    ck_assert(unit_exists(directory, "kept/inner"));
+    ck_assert_msg(path_make_below(roots, inside("root/link"), &fd, &err) == 0, "%s",
+                  err.message);
+    close(fd);
+    ck_assert_msg(path_make_below(roots, inside("root/link/sub"), &fd, &err) == 0, "%s",
+                  err.message);
+    close(fd);
+    ck_assert(unit_exists(directory, "root/real/sub"));
+    ck_assert_int_eq(path_make_below(roots, inside("root/away"), &fd, &err), -EACCES);
+    ck_assert_ptr_nonnull(strstr(err.message, "/outside', which is not below"));
+    ck_assert_int_eq(path_make_below(roots, inside("root/away/sub"), &fd, &err),
+                     -EACCES);
+    ck_assert(!unit_exists(directory, "outside/sub"));
 }
 END_TEST
 
-START_TEST(removing_what_is_not_there_is_done)
+START_TEST(a_name_of_our_own_directories_is_refused)
 {
-    ck_assert_int_eq(path_remove_tree(directory_fd, "nothing", &err), 0);
-    close(openat(directory_fd, "file", O_CREAT | O_WRONLY, 0600));
-    ck_assert_int_eq(path_remove_tree(directory_fd, "file", &err), 0);
-    ck_assert(!unit_exists(directory, "file"));
+    char leaf[PATH_LEAF_SIZE];
+
+    ck_assert_int_eq(walk(".lighterd.job.predict.0/a", 25, "", leaf), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(err.message, "begins with '.lighterd.'"));
+    ck_assert_int_eq(walk("sub/.lighterd.x", 15, "", leaf), -EINVAL);
+    ck_assert_int_eq(walk(".lighter", 8, "", leaf), 0);
+    ck_assert_int_eq(count_entries(), 0);
 }
 END_TEST
 
@@ -318,7 +328,8 @@ main(void)
     tcase_add_test(directories, a_directory_is_made_with_its_parents);
     tcase_add_test(directories, a_directory_may_lie_behind_a_link);
     tcase_add_test(directories, a_directory_that_cannot_be_says_why);
-    tcase_add_test(directories, a_tree_is_removed_and_its_links_are_not_followed);
-    tcase_add_test(directories, removing_what_is_not_there_is_done);
+    tcase_add_test(directories,
+                   a_link_below_a_root_is_followed_where_it_leads_below_one);
+    tcase_add_test(names, a_name_of_our_own_directories_is_refused);
     return unit_main(suite);
 }

@@ -7,7 +7,7 @@
 
 #include <inttypes.h>
 
-#define STAGING "d/.lighterd.job.predict.0/"
+#define STAGING ".lighterd.job.predict.0/"
 
 /* ---- the daemon dies in the midst --------------------------------------------------
  */
@@ -122,13 +122,13 @@ START_TEST(staged_files_that_are_gone_are_missed)
 
     write_batch(ANN, &seats[0], 1, "{'x': ['a'], 't': " TENSOR_1 "}");
     daemon_dies();
-    rename_file(STAGING, "d/elsewhere");
+    rename_file(STAGING, "elsewhere");
     daemon_starts();
     request = come_back(ANN, &seats[0], 0, 1, FILES, id, 1);
     expect_error(ANN, request, "bad_state", "the staged files of '");
     ck_assert_str_eq(last_state(), "interrupted");
 
-    rename_file("d/elsewhere", STAGING);
+    rename_file("elsewhere", STAGING);
     resume(ANN, &seats[0], 0, 1, FILES, id, 1, 1);
     end_rank(ANN, &seats[0]);
     ck_assert(unit_exists(directory, "d/a.pt"));
@@ -587,7 +587,7 @@ START_TEST(after_a_loss_of_power_only_what_was_durable_counts)
     expect_error(ANN, request, "bad_state", "has lost batches: rank 0 was told that 2");
     resume(ANN, &seats[0], 0, 1, CSV ", " FILES, id, 1, 1);
     expect_file("p.tmp_rank0.csv", "x\r\na\r\n");
-    ck_assert(!unit_exists(directory, "d/.lighterd.job.predict.1/b.pt"));
+    ck_assert(!unit_exists(directory, ".lighterd.job.predict.1/b.pt"));
     write_batch(ANN, &seats[0], 2, "{'x': ['c'], 't': " TENSOR_1 "}");
     end_rank(ANN, &seats[0]);
     expect_file("p.csv", "x\r\na\r\nc\r\n");

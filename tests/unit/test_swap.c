@@ -129,12 +129,13 @@ store(struct files *files, const char *name)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
     struct lighter_sink sink;
+    uint64_t inode;
     int r;
 
     sink_init(&sink);
     memcpy(sink_reserve(&sink, 4), "data", 4);
     sink_commit(&sink, 4);
-    r = files_store(files, name, strlen(name), ".x", &sink, &err);
+    r = files_store(files, name, strlen(name), ".x", &sink, &inode, &err);
     sink_done(&sink);
     ck_assert(r == 0 || *err.message);
     return r == 0;
@@ -149,7 +150,7 @@ store_and_remove(struct files *files, int e_fd, struct tally *tally)
         return;
     }
     tally->n_made++;
-    files_remove(files, "d/e/f.x");
+    files_remove(files, &(struct filenote){.name = "d/e/f.x"});
     unlinkat(e_fd, "f.x", 0); /* where that was refused */
 }
 
@@ -175,12 +176,14 @@ static void
 remove_tree(struct tally *tally)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
+    struct own_id id = {0};
 
     mkdirat(root_fd, "tree", 0700);
     mkdirat(root_fd, "tree/d", 0700);
     ck_assert(symlinkat("../../outside", root_fd, "tree/link") == 0 || errno == EEXIST);
-    *(path_remove_tree(root_fd, "tree", &err) < 0 ? &tally->n_refused
-                                                  : &tally->n_made) += 1;
+    ck_assert_int_eq(own_adopt(root_fd, "tree", S_IFDIR, &id, &err), 0);
+    *(own_remove_tree(root_fd, "tree", &id, &err) < 0 ? &tally->n_refused
+                                                      : &tally->n_made) += 1;
 }
 
 static int

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STAGING "d/.lighterd.job.predict.0/"
+#define STAGING ".lighterd.job.predict.0/"
 
 /* ---- who may not go on
  * ------------------------------------------------------------------ */
@@ -605,7 +605,7 @@ START_TEST(discard_removes_all_that_there_is)
     result_of(ANN, last_id);
     ck_assert(!unit_exists(directory, "p.tmp_rank0.csv"));
     ck_assert(!unit_exists(directory, "p.tmp_rank1.csv"));
-    ck_assert(!unit_exists(directory, "d/.lighterd.job.predict.1"));
+    ck_assert(!unit_exists(directory, ".lighterd.job.predict.1"));
     expect_file("p.csv", "old");
     ck_assert_int_eq(n_journals(), 0);
     ck_assert_uint_eq(jobs.n_past, 0);

@@ -183,8 +183,9 @@ START_TEST(bad_options_are_refused_and_leave_nothing)
     expect_refused("{'type': 'w'}", "'w': option 'path' is missing");
     expect_refused("{'type': 'w', 'options': {'path': 'p', 'keys': ['a', 3]}}",
                    "'w': 'keys' expects strings, got an int at index 1");
-    expect_refused("{'type': 'w', 'options': {'path': 'p', 'x': 1}}",
-                   "'w' has no option 'x'; there are: 'path', 'keys', 'title'");
+    expect_refused(
+        "{'type': 'w', 'options': {'path': 'p', 'x': 1}}",
+        "'w' has no option 'x'; there are: 'path', 'keys', 'title', 'overwrite'");
 }
 END_TEST
 

@@ -352,6 +352,8 @@ class Job:
                 *(self._handle, method, params), answer=answer, meanwhile=meanwhile
             )
             self.paths = found.get("paths", [])
+            for path in filter(None, found.get("before", [])):
+                logger.info("what was there before is kept as %s", path)
         finally:
             if answer.both is not None:
                 self._handle = None
