@@ -237,7 +237,10 @@ def test_a_name_that_is_too_long_is_an_os_error(daemon, tmp_path):
         (lighterd.Writer("cvs", "p", [], {}), "'cvs'.*'csv', 'file'"),
         (lighterd.Writer("csv", "p", [], {"keys": ["x"]}), "'path' is missing"),
         (lighterd.Writer("csv", "p", [], {"path": "p"}), "'keys' is missing"),
-        (lighterd.csv("p", []), "'keys' expects one string or more"),
+        (
+            lighterd.csv("p", ["x"])._replace(options={"path": "p", "keys": []}),
+            "'keys' expects one string or more",
+        ),
         (lighterd.csv("p", ["a\0b"]), "'keys'"),
         (lighterd.csv("p\n", ["a"]), "'path' expects"),
         (lighterd.csv("p\0q", ["a"]), "'path' expects"),
