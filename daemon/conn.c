@@ -107,7 +107,7 @@ update_events(struct conn *conn)
 static void
 hang_up(struct conn *conn, const char *why)
 {
-    log_warning("closed a client: %s client=\"%s\"", why, conn->peer->client);
+    log_warning("closed a client: %s client=%s", why, LOG_VALUE(conn->peer->client));
     conn->hung_up = true;
     shutdown(conn->fd, SHUT_RDWR); /* which polling finds */
 }
@@ -356,7 +356,8 @@ on_late(void *data)
                  "a message of %zu bytes kept others waiting for more than "
                  "frame_wait = %d s and is not whole",
                  conn->reader.large.size, (int)conn->daemon->settings->frame_wait_s);
-    log_warning("closed a client: %s client=\"%s\"", err.message, conn->peer->client);
+    log_warning("closed a client: %s client=%s", err.message,
+                LOG_VALUE(conn->peer->client));
     refuse(conn, &err);
     conn_close(conn);
 }

@@ -137,7 +137,7 @@ daemon_stop(struct daemon *daemon, int64_t drain_s)
     daemon->stopping = daemon->jobs.stopping = true;
     daemon->stopped_at = uv_now(&daemon->loop);
     service_notify("STOPPING=1");
-    log_info("stopping socket=%s", daemon->listener.address.sun_path);
+    log_info("stopping socket=%s", LOG_VALUE(daemon->listener.address.sun_path));
     listener_stop(&daemon->listener);
     uv_timer_start(&daemon->drain, on_drain_tick, 0, 10);
 }
@@ -170,8 +170,8 @@ daemon_reload(struct daemon *daemon, struct settings_change *ret_change,
     if (!daemon->settings->idle_exit_s)
         uv_timer_stop(&daemon->idle);
     daemon_check_idle(daemon);
-    log_info("reloaded applied=\"%s\" kept=\"%s\"", ret_change->applied,
-             ret_change->kept);
+    log_info("reloaded applied=%s kept=%s", LOG_VALUE(ret_change->applied),
+             LOG_VALUE(ret_change->kept));
     return 0;
 }
 
@@ -186,7 +186,7 @@ on_sighup(uv_signal_t *signal, int number)
     if (!daemon->settings->config)
         on_signal(signal, number);
     else if (daemon_reload(daemon, &change, &err) < 0)
-        log_error("not reloaded reason=\"%s\"", err.message);
+        log_error("not reloaded reason=%s", LOG_VALUE(err.message));
 }
 
 static void
@@ -355,7 +355,7 @@ daemon_run(struct daemon *daemon)
     daemon_check_idle(daemon);
     service_ready();
     log_info("listening socket=%s threads=%u writers=%zu encoders=%zu",
-             daemon->listener.address.sun_path, daemon->n_threads,
+             LOG_VALUE(daemon->listener.address.sun_path), daemon->n_threads,
              daemon->registry.lists[REGISTRY_WRITER].count,
              daemon->registry.lists[REGISTRY_ENCODER].count);
     if (uv_run(&daemon->loop, UV_RUN_DEFAULT) != 0) {

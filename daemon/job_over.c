@@ -48,14 +48,15 @@ tell_outcome(struct job *job)
         job_answer_flushes(job, NULL);
         reply_empty(&job->requester);
         log_info("published job=%s stage=%s samples=%" PRIu64 " bytes=%" PRIu64,
-                 job->name, job->stage, job->n_samples, job->n_bytes);
+                 LOG_VALUE(job->name), job->stage, job->n_samples, job->n_bytes);
     } else {
         jobs->n_failed++;
         job_answer_waiting(job, &job->error);
         job_answer_flushes(job, &job->error);
         reply_error(&job->requester, &job->error, NULL);
-        log_warning("not published job=%s stage=%s state=%s reason=\"%s\"", job->name,
-                    job->stage, job_state_name(job), job->error.message);
+        log_warning("not published job=%s stage=%s state=%s reason=%s",
+                    LOG_VALUE(job->name), job->stage, job_state_name(job),
+                    LOG_VALUE(job->error.message));
     }
 }
 
@@ -118,8 +119,9 @@ after_last(uv_work_t *work, int status)
 
     (void)status;
     if (job->finish_result < 0) /* it is published all the same */
-        log_warning("forgets that it is published job=%s stage=%s reason=\"%s\"",
-                    job->name, job->stage, job->work_error.message);
+        log_warning("forgets that it is published job=%s stage=%s reason=%s",
+                    LOG_VALUE(job->name), job->stage,
+                    LOG_VALUE(job->work_error.message));
     if (job->work_result < 0)
         job->error = job->work_error;
     if (job->doom != JOB_OPEN)
@@ -155,7 +157,7 @@ after_discard(uv_work_t *work, int status)
         reply_error(&job->requester, &job->work_error, NULL);
         jobs_add_past(job);
     } else {
-        log_info("discarded job=%s stage=%s", job->name, job->stage);
+        log_info("discarded job=%s stage=%s", LOG_VALUE(job->name), job->stage);
         reply_empty(&job->requester);
     }
     parked_admit_all(job);

@@ -101,8 +101,8 @@ after_forget(uv_work_t *work, int status)
 
     (void)status;
     if (job->work_result < 0)
-        log_warning("not forgotten job=%s stage=%s reason=\"%s\"", job->name,
-                    job->stage, job->work_error.message);
+        log_warning("not forgotten job=%s stage=%s reason=%s", LOG_VALUE(job->name),
+                    job->stage, LOG_VALUE(job->work_error.message));
     TAILQ_REMOVE(&job->jobs->forgotten, job, link);
     parked_admit_all(job);
     job_free(job);

@@ -33,8 +33,8 @@ lock_take(int fd, const char *name, struct lighter_error *err)
     if (!has_no_locks(errno))
         return lighter_fail_os(err, errno, "lock '%s'", name);
     if (!atomic_flag_test_and_set(&is_said))
-        log_warning("goes on without locks path=\"%s\" reason=\"flock: %s; see to it "
+        log_warning("goes on without locks path=%s reason=\"flock: %s; see to it "
                     "that no two daemons have the same socket or state directory\"",
-                    name, strerror(errno));
+                    LOG_VALUE(name), strerror(errno));
     return 0;
 }

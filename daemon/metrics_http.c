@@ -287,7 +287,7 @@ tell(const char *text, int fd)
         else if (address.ss_family == AF_INET6)
             port = ((struct sockaddr_in6 *)&address)->sin6_port;
     }
-    log_info("metrics listen=%s port=%u", text, ntohs(port));
+    log_info("metrics listen=%s port=%u", LOG_VALUE(text), ntohs(port));
 }
 
 /* ---- open and close ------------------------------------------------------------ */

@@ -371,9 +371,10 @@ show_files(struct job *job, uint32_t index, struct lighter_error *err)
                           &output->shown, err);
 
     if (r == 0 && output->shown.path)
-        log_warning("published elsewhere job=%s stage=%s path=\"%s\" "
-                    "reason=\"'%s' was renamed while the job ran\"",
-                    job->name, job->stage, output->shown.path, target);
+        log_warning("published elsewhere job=%s stage=%s path=%s target=%s "
+                    "reason=\"it was renamed while the job ran\"",
+                    LOG_VALUE(job->name), job->stage, LOG_VALUE(output->shown.path),
+                    LOG_VALUE(target));
     return r;
 }
 

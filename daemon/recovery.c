@@ -283,7 +283,7 @@ find_limit(const struct replay *replay)
     if (replay->durable < limit && (job->is_unsure || !is_undisturbed(replay))) {
         log_warning("not all is there job=%s stage=%s reason=\"its disk was gone "
                     "meanwhile, or could not be synced: only what was durable counts\"",
-                    job->name, job->stage);
+                    LOG_VALUE(job->name), job->stage);
         limit = replay->durable;
     }
     return limit;

@@ -153,7 +153,8 @@ make_anew(struct state *state, struct lighter_error *err)
         r = lighter_fail_os(err, errno, "open the state directory '%s'", state->path);
     close(anew.fd);
     if (r == 0)
-        log_warning("made anew, for it was removed directory=%s", state->path);
+        log_warning("made anew, for it was removed directory=%s",
+                    LOG_VALUE(state->path));
     return r;
 }
 

@@ -164,8 +164,8 @@ finish_step(struct job *job, struct training_note *note)
     struct lighter_error err = LIGHTER_ERROR_INIT;
 
     if (note->result < 0)
-        log_warning("may forget what was asked for job=%s reason=\"%s\"", job->name,
-                    note->error.message);
+        log_warning("may forget what was asked for job=%s reason=%s",
+                    LOG_VALUE(job->name), LOG_VALUE(note->error.message));
     policies_recall_step(&job->policies, (int64_t)note->record.seq);
     if (decide(job, &note->wait->step, &note->wait->reply, &err) < 0)
         reply_error(&note->wait->reply, &err, NULL);

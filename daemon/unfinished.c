@@ -41,7 +41,8 @@ tell_unreadable(struct job *job, const char *name, const struct lighter_error *w
         "the journal '%.400s/%.130s' of job '%s' cannot be read: %.300s; it is "
         "left alone until lighterctl discard removes it",
         job->jobs->state->path, name, job->name, why->message);
-    log_error("left alone journal=%s reason=\"%s\"", name, why->message);
+    log_error("left alone journal=%s reason=%s", LOG_VALUE(name),
+              LOG_VALUE(why->message));
 }
 
 /* Of one whose first record cannot be read only its file's name is known. */
@@ -75,7 +76,7 @@ load_job(struct loading *loading, const char *name, struct job **ret_job,
 
     *ret_job = NULL;
     if (r == REPLAY_BLANK) {
-        log_warning("blank journal=%s", name);
+        log_warning("blank journal=%s", LOG_VALUE(name));
         return 0;
     }
     if (r == 0) {
@@ -101,8 +102,8 @@ go_on_alone(struct job *job)
     struct lighter_error err = LIGHTER_ERROR_INIT;
 
     if (job_revive(job, true, &err) < 0)
-        log_error("not published job=%s stage=%s reason=\"%s\"", job->name, job->stage,
-                  err.message);
+        log_error("not published job=%s stage=%s reason=%s", LOG_VALUE(job->name),
+                  job->stage, LOG_VALUE(err.message));
 }
 
 static void
@@ -118,8 +119,8 @@ tell_state(struct job *job)
         return;
     if (job->damaged_at) {
         recovery_tell_damage(job, &job->error);
-        log_error("damaged job=%s stage=%s reason=\"%s\"", job->name, job->stage,
-                  job->error.message);
+        log_error("damaged job=%s stage=%s reason=%s", LOG_VALUE(job->name), job->stage,
+                  LOG_VALUE(job->error.message));
         return;
     }
     if (ending_show(job) || job->is_published)
@@ -138,7 +139,8 @@ load(void *data, const char *name, struct lighter_error *err)
     bool is_ready;
 
     if (load_job(loading, name, &job, err) < 0)
-        log_error("left alone journal=%s reason=\"%s\"", name, err->message);
+        log_error("left alone journal=%s reason=%s", LOG_VALUE(name),
+                  LOG_VALUE(err->message));
     if (!job)
         return 0;
     is_ready = job_is_whole(job) && !job->is_published && !job->is_unreadable &&

@@ -347,8 +347,8 @@ tell_log(struct job *job, const struct wait_report *report)
 {
     if (report->reason == WAIT_NOTHING || !is_due(job, report, job->wait.logged_at))
         return;
-    log_warning("waits job=%s stage=%s for=%s reason=\"%s\"", job->name, job->stage,
-                names[report->reason], report->message);
+    log_warning("waits job=%s stage=%s for=%s reason=%s", LOG_VALUE(job->name),
+                job->stage, names[report->reason], LOG_VALUE(report->message));
     job->wait.logged_at = now_of(job);
 }
 
@@ -358,8 +358,8 @@ note_reason(struct job *job, enum wait_reason reason)
     if (reason == job->wait.reason)
         return;
     if (job->wait.logged_at)
-        log_info("waits no more job=%s stage=%s for=%s", job->name, job->stage,
-                 names[job->wait.reason]);
+        log_info("waits no more job=%s stage=%s for=%s", LOG_VALUE(job->name),
+                 job->stage, names[job->wait.reason]);
     job->wait = (struct job_wait){.reason = reason, .since = now_of(job)};
 }
 

@@ -18,8 +18,8 @@ end_hang(const struct stream *stream, uint64_t seq)
 {
     const struct stream_setup *setup = &stream->setup;
 
-    log_error("a plugin hangs writer=%s target=\"%s\" rank=%u: ending, to go on anew",
-              setup->writer->type->name, setup->writer->target, setup->rank);
+    log_error("a plugin hangs writer=%s target=%s rank=%u: ending, to go on anew",
+              setup->writer->type->name, LOG_VALUE(setup->writer->target), setup->rank);
     crash_note(setup->journal, setup->rank, setup->index, seq);
     _exit(EXIT_FAILURE);
 }

@@ -57,7 +57,7 @@ log_value(const char *text, char room[LOG_VALUE_SIZE])
 static void
 write_line(enum log_level level, const char *format, va_list args)
 {
-    char line[2048];
+    char line[4096];
     struct timespec now;
     struct tm parts;
     size_t used;

@@ -504,3 +504,13 @@ def test_each_writer_may_have_outputs_of_its_own(daemon, tmp_path):
         "b.csv": b"x\r\n1\r\nb\r\n",
         "c.csv": b"x\r\n1\r\nc\r\n",
     }
+
+
+def test_a_jobs_name_cannot_forge_a_field_of_the_log(daemon, tmp_path):
+    name = 'p state=failed" job="q'
+    with daemon.raw() as client:
+        client.open_csv(tmp_path / "t.csv", job=name)
+        client.call("end", job=1)
+
+    (line,) = [line for line in daemon.log().splitlines() if " published " in line]
+    assert r'job="p state=failed\" job=\"q" stage=predict' in line
