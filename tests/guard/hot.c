@@ -193,6 +193,16 @@ static struct lighter_value outputs = {
 static const struct lighter_writer *csv;
 static void *csv_state;
 
+/* What the daemon makes of options that nobody gives: of the strings among them. */
+static void
+set_defaults(const struct lighter_option *table, char *options)
+{
+    for (const struct lighter_option *option = table; option->name; option++)
+        if (option->type == LIGHTER_OPTION_STRING)
+            memcpy(options + option->offset, &option->fallback,
+                   sizeof option->fallback);
+}
+
 /* Four columns of the same values: a cell's cost is not hidden by its row's. */
 static void
 open_csv(const struct lighter_value *column)
@@ -211,6 +221,7 @@ open_csv(const struct lighter_value *column)
     for (option = csv->options; strcmp(option->name, "keys") != 0; option++)
         ;
     require(csv->options_size <= sizeof options, "the room for options");
+    set_defaults(csv->options, options.bytes);
     memcpy(options.bytes + option->offset, &keys, sizeof keys);
     for (unsigned i = 0; i < 4; i++) {
         columns[2 * i] = (struct lighter_value){.type = LIGHTER_STRING,
