@@ -432,6 +432,63 @@ pass_damage(struct job *job, struct lighter_error *err)
     return journal_cut(&job->journal, err);
 }
 
+/* Of the last batch of a rank: a writer that has not come so far, where another has.
+ * Return: was there one?
+ */
+static bool
+is_uneven(const struct rank *rank, uint32_t *ret_behind)
+{
+    uint64_t committed = rank_committed(rank);
+    bool is_ahead = false;
+
+    for (uint32_t i = 0; rank->past && i < rank->job->n_outputs; i++) {
+        is_ahead |= stream_past_ends_with(&rank->past[i], committed + 1);
+        if (rank->past[i].seq == committed)
+            *ret_behind = i;
+    }
+    return is_ahead;
+}
+
+static int
+drop_last(struct job *job, const struct rank *rank, uint32_t behind,
+          struct lighter_error *err)
+{
+    struct lighter_error why = LIGHTER_ERROR_INIT;
+    struct journal_record dropped = {.kind = JOURNAL_DROPPED,
+                                     .rank = rank->number,
+                                     .writer = behind,
+                                     .seq = rank_committed(rank) + 1,
+                                     .text = &why};
+
+    lighter_fail(&why, LIGHTER_E_STATE,
+                 "the job was finalized before all of its writers had the batch");
+    dropped.text_size =
+        offsetof(struct lighter_error, message) + strlen(why.message) + 1;
+    return journal_append(&job->journal, &dropped, err);
+}
+
+/* Nobody sends again what some writers had when the daemon died, and others had not: a
+ * batch is shown by all writers or by none.
+ */
+static int
+drop_uneven(struct replay *replay, struct lighter_error *err)
+{
+    struct job *job = replay->job;
+    bool is_one = false;
+    uint32_t behind = 0;
+    int r = 0;
+
+    for (uint32_t i = 0; i < job->n_ranks && r == 0; i++) {
+        if (!is_uneven(job->ranks[i], &behind))
+            continue;
+        is_one = true;
+        r = drop_last(job, job->ranks[i], behind, err);
+    }
+    if (r == 0 && is_one)
+        r = journal_sync(&job->journal, err); /* before what they have is cut off */
+    return r < 0 || !is_one ? r : replay_below(replay, UINT64_MAX, err);
+}
+
 int
 recovery_resume(struct job *job, struct lighter_error *err)
 {
@@ -458,7 +515,9 @@ recovery_resume(struct job *job, struct lighter_error *err)
                          job->name);
     if (r < 0 || job->is_complete)
         return r;
-    r = check_shards(job, is_disturbed, err);
+    r = job->finalizing ? drop_uneven(&replay, err) : 0;
+    if (r == 0)
+        r = check_shards(job, is_disturbed, err);
     if (r == 0)
         r = prune_all(job, err);
     return r < 0 ? r : recovery_note_places(job, err);

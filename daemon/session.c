@@ -285,7 +285,7 @@ static int
 open_job(struct session *session, struct job_spec *spec, struct opening_size size,
          struct reply *reply, struct lighter_error *err)
 {
-    struct seat *seat;
+    struct seat *seat = NULL;
     int r;
 
     sweep_seats(session);

@@ -329,6 +329,30 @@ START_TEST(after_a_loss_of_power_what_was_dropped_is_not_missed)
 }
 END_TEST
 
+/* A row without its file, or a file without its row, is what nobody wants. */
+START_TEST(finalize_shows_a_batch_by_all_writers_or_by_none)
+{
+    struct reply reply;
+
+    open_job(ANN, &seats[0], 0, 1, TRIO);
+    write_twice();
+    daemon_dies();
+    edit_journal(drop_second_of_last);
+    daemon_starts();
+    reply = reply_new(clients[0].peer, ++last_id);
+    ck_assert_msg(jobs_finalize(&jobs, "job", NULL, (struct consent){.partial = true},
+                                &reply, &err) == 0,
+                  "%s", err.message);
+    settle();
+    result_of(ANN, last_id);
+    expect_file("p.csv", "x\r\na\r\n");
+    expect_file("q.csv", "y\r\n1\r\n");
+    ck_assert(unit_exists(directory, "d/a.pt"));
+    ck_assert(!unit_exists(directory, "d/b.pt"));
+    ck_assert_uint_eq(last_job()->n_samples, 1);
+}
+END_TEST
+
 START_TEST(a_new_process_writes_all_of_a_dropped_batch_again)
 {
     open_job(ANN, &seats[0], 0, 1, CSV ", " NUMBERED);
@@ -430,6 +454,7 @@ main(void)
     tcase_add_test(death, what_was_dropped_stays_so_however_often_the_daemon_dies);
     tcase_add_test(death, a_batch_of_which_the_daemon_died_twice_goes_from_all_writers);
     tcase_add_test(death, after_a_loss_of_power_what_was_dropped_is_not_missed);
+    tcase_add_test(death, finalize_shows_a_batch_by_all_writers_or_by_none);
     tcase_add_test(death, a_new_process_writes_all_of_a_dropped_batch_again);
     tcase_add_test(only, a_writer_that_others_are_named_without_has_no_samples);
     tcase_add_test(only,
