@@ -203,6 +203,21 @@ after_prepare(uv_work_t *work, int status)
 
 /* ---- it begins ---- */
 
+/* What the next run is told of what it takes the place of. */
+static char *
+tell_replaced(const struct job *past)
+{
+    char *text;
+    const char *rest =
+        past->is_complete
+            ? "Some of it may have its final name already, among what was there before "
+              "('lighterctl finalize' would have shown the rest); what has not is "
+              "removed"
+            : "What it left is replaced";
+
+    return asprintf(&text, "%s. %s.", past->error.message, rest) < 0 ? NULL : text;
+}
+
 /* Its journal gets the place of an older one: an unfinished job's outputs are removed
  * then, and who opens the new one is warned.
  */
@@ -218,10 +233,8 @@ replace(struct jobs *jobs, struct job *job)
         job->published_before = past->state == JOB_PUBLISHED ? past->id : 0;
         return;
     }
-    if ((past->n_batches || past->damaged_at) &&
-        asprintf(&job->warning, "%s. What it left is replaced.", past->error.message) <
-            0)
-        job->warning = NULL;
+    if (past->n_batches || past->damaged_at)
+        job->warning = tell_replaced(past);
     jobs_take_past(past);
     job->replaced = past;
 }

@@ -483,3 +483,50 @@ def test_a_table_is_never_exchanged(daemon, tmp_path):
             socket=daemon.socket,
         ):
             pass
+
+
+# ---- what cannot be seen beforehand ----
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_what_meets_an_obstacle_half_way_is_finished_or_told(daemon, tmp_path, anew):
+    """A disk without space for names: the job goes on, or the next run says so."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    need_root()
+    image = tmp_path / "image"
+    image.write_bytes(b"")
+    os.truncate(image, 4 << 20)
+    made = subprocess.run(["mkfs.ext4", "-q", "-F", "-b", "1024", image], text=True)
+    if made.returncode:
+        pytest.skip("there is no mkfs.ext4")
+    unmount = mount(disk, "-o", "loop", image)
+    try:
+        (disk / "out").mkdir()
+        (disk / "out" / "other").touch()
+        names = [f"{'n' * 200}{i}" for i in range(30)]
+        with daemon.raw() as client:
+            writer = rawclient.file_writer(disk / "out", name_key="n")
+            handle = client.call("open", job="p", writers=[writer])["handle"]
+            outputs = {"v": ["x"] * len(names), "n": names}
+            client.call("write", job=handle, seq=1, outputs=outputs)
+            with pytest.raises(OSError), open(disk / "filler", "wb", 0) as filler:
+                while True:
+                    filler.write(bytes(1024))
+            refused = client.refusal("end", job=handle)
+            assert "No space left" in refused.message, refused.message
+            shown = visible(disk / "out")
+            assert 1 <= len(shown) < len(names)
+            os.unlink(disk / "filler")
+            if anew:
+                opened = client.call("open", job="p", writers=[writer])
+                told = "may have its final name already"
+                assert any(told in warning for warning in opened["warnings"])
+                client.call("write", job=opened["handle"], seq=1, outputs=outputs)
+                client.call("end", job=opened["handle"])
+            else:
+                daemon.ask("finalize", job="p")
+        assert len(visible(disk / "out")) == 1 + len(names)
+        assert not list(disk.rglob(".lighterd.*"))
+    finally:
+        unmount()

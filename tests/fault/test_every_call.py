@@ -53,7 +53,7 @@ def wanted(place, monkeypatch):
     directory = place / "wanted"
     n_calls = run_epoch(place, monkeypatch, directory, []).n_calls_at_end
     found = runs.shown(directory)
-    assert len(found) == 1 + 2 * N_RANKS * runs.N_SAMPLES * (N_BATCHES - 1)
+    assert len(found) == 2 + 2 * N_RANKS * runs.N_SAMPLES * (N_BATCHES - 1)
     return found, n_calls
 
 

@@ -36,6 +36,7 @@ unit_tests = \
 	tests/unit/test_outbox \
 	tests/unit/test_own \
 	tests/unit/test_overwrite \
+	tests/unit/test_claims \
 	tests/unit/test_pace \
 	tests/unit/test_promise \
 	tests/unit/test_log \
@@ -97,6 +98,8 @@ tests_unit_test_outbox_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_outbox_LDADD = libunit.la
 tests_unit_test_own_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_own_LDADD = libunit.la
+tests_unit_test_claims_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_claims_LDADD = libunit.la
 tests_unit_test_overwrite_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_overwrite_LDADD = libunit.la
 tests_unit_test_pace_CPPFLAGS = $(unit_cppflags)
