@@ -105,13 +105,15 @@ make_shard(struct stream *stream, struct lighter_error *err)
     if (r < 0)
         return r;
     *past->shard = shard->mark;
-    return record(stream,
-                  &(struct journal_record){.kind = JOURNAL_STAGED,
-                                           .seq = shard->mark.id.inode,
-                                           .size = shard->mark.id.device,
-                                           .text = shard->mark.name,
-                                           .text_size = strlen(shard->mark.name)},
-                  err);
+    r = record(stream,
+               &(struct journal_record){.kind = JOURNAL_STAGED,
+                                        .seq = shard->mark.id.inode,
+                                        .size = shard->mark.id.device,
+                                        .text = shard->mark.name,
+                                        .text_size = strlen(shard->mark.name)},
+               err);
+    /* where the machine stops it may stay there, on another disk than the journal's */
+    return r < 0 ? r : journal_sync(stream->setup.journal, err);
 }
 
 static void
