@@ -2,6 +2,7 @@
 
 import signal
 
+import daemons
 import judges
 import pytest
 import ranks
@@ -512,5 +513,6 @@ def test_a_jobs_name_cannot_forge_a_field_of_the_log(daemon, tmp_path):
         client.open_csv(tmp_path / "t.csv", job=name)
         client.call("end", job=1)
 
+    daemons.until(lambda: " published " in daemon.log(), "it is logged")
     (line,) = [line for line in daemon.log().splitlines() if " published " in line]
     assert r'job="p state=failed\" job=\"q" stage=predict' in line
