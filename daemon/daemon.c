@@ -30,14 +30,11 @@ count_threads(const struct settings *settings)
     return n < 2 ? 2 : (unsigned)n;
 }
 
-/* libuv reads the size of its pool from the environment, once. */
+/* libuv's own pool only gives memory back (memory.c). It reads its size once. */
 static void
-size_pool(unsigned n_threads)
+size_libuv_pool(void)
 {
-    char text[16];
-
-    snprintf(text, sizeof text, "%u", n_threads);
-    setenv("UV_THREADPOOL_SIZE", text, 1);
+    setenv("UV_THREADPOOL_SIZE", "1", 1);
 }
 
 static void
@@ -264,7 +261,7 @@ static void
 init_loop(struct daemon *daemon)
 {
     daemon->n_threads = count_threads(daemon->settings);
-    size_pool(daemon->n_threads);
+    size_libuv_pool();
     if (uv_loop_init(&daemon->loop) < 0)
         abort(); /* no descriptors at the very start */
     uv_signal_init(&daemon->loop, &daemon->sigterm);

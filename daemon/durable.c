@@ -27,7 +27,7 @@ struct closed_shard {
  * tables stay as they are: the job is not over before this is.
  */
 struct job_sync {
-    uv_work_t work;
+    struct pool_task task;
     struct job *job;
     uint64_t recorded;         /* bytes of the journal: what they tell of is synced */
     struct flush_list flushes; /* those that came before it began */
@@ -268,9 +268,14 @@ job_sync(struct job *job)
     job->sync = sync;
     job->synced_at = uv_now(job->jobs->loop);
     job->synced_bytes = job->n_bytes;
-    sync->work.data = sync;
-    if (uv_queue_work(job->jobs->loop, &sync->work, run_sync, after_sync) < 0)
-        abort(); /* only for a NULL callback: a bug of ours */
+    sync->task.work.data = sync;
+    pool_submit(&job->jobs->pool, &sync->task, job->disk, run_sync, after_sync);
+}
+
+const struct pool_task *
+job_sync_task(const struct job *job)
+{
+    return job->sync ? &job->sync->task : NULL;
 }
 
 void

@@ -3,6 +3,7 @@
  */
 #include "daemon/ending.h"
 #include "daemon/job_internal.h"
+#include "daemon/disk.h"
 #include "util/error.h"
 
 #include <stdlib.h>
@@ -22,6 +23,8 @@ take_spec(struct job *job, struct job_spec *spec)
     job->n_outputs = spec->n_writers;
     for (uint32_t i = 0; i < spec->n_writers; i++) {
         job->outputs[i].writer = spec->writers[i]; /* moved */
+        job->outputs[i].disk = disk_of(job->outputs[i].writer.target);
+        job->disk = i && job->disk != job->outputs[i].disk ? 0 : job->outputs[i].disk;
         table_init(&job->outputs[i].table);
         files_init(&job->outputs[i].files);
         job->outputs[i].table.roots = job->outputs[i].files.roots =
@@ -170,12 +173,50 @@ job_free(struct job *job)
 void
 job_submit(struct job *job, uv_work_cb run, uv_after_work_cb after)
 {
-    job->work.data = job;
-    if (uv_queue_work(job->jobs->loop, &job->work, run, after) < 0)
-        abort(); /* only for a NULL callback: a bug of ours */
+    job->task.work.data = job;
+    pool_submit(&job->jobs->pool, &job->task, job->disk, run, after);
 }
 
 /* ---- what is to be said of it ---- */
+
+static const struct pool_task *
+stream_stuck_task(const struct stream *stream)
+{
+    for (unsigned i = 0; stream->parts && i < stream->setup.max_parts; i++)
+        if (atomic_load(&stream->parts[i].task.stuck))
+            return &stream->parts[i].task;
+    return NULL;
+}
+
+static const struct pool_task *
+rank_stuck_task(const struct rank *rank, const struct job_output **ret_output)
+{
+    for (uint32_t i = 0; rank->streams && i < rank->job->n_outputs; i++) {
+        const struct pool_task *task = stream_stuck_task(&rank->streams[i]);
+
+        if (task) {
+            *ret_output = &rank->job->outputs[i];
+            return task;
+        }
+    }
+    return NULL;
+}
+
+const struct pool_task *
+job_stuck_task(const struct job *job, const struct job_output **ret_output)
+{
+    const struct pool_task *sync = job_sync_task(job), *task = NULL;
+
+    *ret_output = &job->outputs[0];
+    if (atomic_load(&job->task.stuck))
+        return &job->task;
+    if (sync && atomic_load(&sync->stuck))
+        return sync;
+    /* else its ranks are a worker's, or have let go of their streams */
+    for (uint32_t i = 0; job->state == JOB_OPEN && i < job->n_ranks && !task; i++)
+        task = rank_stuck_task(job->ranks[i], ret_output);
+    return task;
+}
 
 const char *
 job_state_name(const struct job *job)

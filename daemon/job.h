@@ -47,6 +47,7 @@ enum wait_reason {
     WAIT_NOTHING,
     WAIT_RANKS, /* that have not come: all that are there have ended, or wait */
     WAIT_SPACE, /* on a disk that is full */
+    WAIT_DISK,  /* that does not answer */
     WAIT_EPOCH, /* an `open`: until the job that is there is over */
 };
 
@@ -110,7 +111,8 @@ struct job_output {
     struct writer writer;
     struct table table;
     struct files files;
-    bool exists; /* something was there before */
+    bool exists;   /* something was there before */
+    uint64_t disk; /* on which it is (disk.h) */
 
     /* since the job began; they stay when it is over */
     uint64_t n_samples, n_bytes;
@@ -139,6 +141,7 @@ struct job {
     char *fingerprint;              /* of its first `open`, or NULL; owned */
     uint32_t world_size, n_outputs;
     uint32_t n_files;           /* that may be open for it and its ranks */
+    uint64_t disk;              /* of all its outputs; 0: of several */
     int64_t rank_wait_ms;       /* for ranks that do not come; -1: as it is set */
     uint32_t n_ended;           /* ranks */
     uint32_t n_connected;       /* ranks opening, open, closing or attached */
@@ -192,8 +195,8 @@ struct job {
     uint64_t n_batches, n_samples, n_bytes;
     uint64_t blocked_ms; /* of all its ranks */
     struct pace pace;
-    uint64_t opened_at; /* uv_now(), ms */
-    uv_work_t work;     /* preparing and publishing */
+    uint64_t opened_at;    /* uv_now(), ms */
+    struct pool_task task; /* preparing and publishing */
     int work_result, finish_result;
     struct lighter_error work_error; /* the worker's, until it has come back */
     struct lighter_error error;      /* why it is failed, interrupted or aborted */
@@ -205,6 +208,7 @@ struct jobs {
     const struct settings *settings;
     struct state *state;
     unsigned n_threads; /* of the pool */
+    struct pool pool;
     uint64_t loaded_at; /* uv_now(), ms */
     bool stopping;      /* the daemon is: ranks that go now will come back */
     uv_timer_t tick;    /* once a second, while there are live jobs */

@@ -87,6 +87,17 @@ void job_staging_name(const struct job *job, uint32_t index,
 /* What its outputs have, from what its ranks have done before. */
 void job_count_outputs(struct job *job);
 
+/* A task of it that its disk does not let go, or NULL. *ret_output: whose disk that is,
+ * as far as it is known: the first's where it is all outputs'.
+ */
+const struct pool_task *job_stuck_task(const struct job *job,
+                                       const struct job_output **ret_output);
+
+/* ---- durable.c ---- */
+
+/* The sync in progress, or NULL. */
+const struct pool_task *job_sync_task(const struct job *job);
+
 /* ---- job_begin.c ---- */
 
 /* Begin a job of this spec's writers and policies, which move to it.

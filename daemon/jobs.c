@@ -19,6 +19,8 @@ jobs_init(struct jobs *jobs, uv_loop_t *loop, unsigned n_threads,
     TAILQ_INIT(&jobs->past);
     TAILQ_INIT(&jobs->forgotten);
     claims_init(&jobs->claims);
+    if (pool_init(&jobs->pool, loop, n_threads) < 0)
+        abort(); /* no threads at the very start */
     uv_timer_init(loop, &jobs->tick);
     jobs->tick.data = jobs;
     pace_begin(&jobs->pace, &(struct pace_counts){0}, uv_now(loop));
@@ -31,6 +33,7 @@ jobs_stop(struct jobs *jobs)
 {
     if (!uv_is_closing((uv_handle_t *)&jobs->tick))
         uv_close((uv_handle_t *)&jobs->tick, NULL);
+    pool_stop(&jobs->pool);
 }
 
 void
@@ -48,6 +51,7 @@ jobs_done(struct jobs *jobs)
         job_answer_flushes(job, &why);
         job_free(job);
     }
+    pool_done(&jobs->pool);
     claims_done(&jobs->claims);
 }
 

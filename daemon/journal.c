@@ -1,6 +1,7 @@
 /* journal.c - see journal.h. */
 #include "daemon/journal.h"
 
+#include "daemon/pool.h"
 #include "daemon/storage.h"
 #include "util/error.h"
 
@@ -164,9 +165,11 @@ journal_append(struct journal *journal, const struct journal_record *record,
 
     if (record->text_size > UINT32_MAX - 8)
         return lighter_fail_os(err, EFBIG, "a record of the journal");
+    pool_enter_journal();
     pthread_mutex_lock(&journal->lock);
     r = append(journal, record, err);
     pthread_mutex_unlock(&journal->lock);
+    pool_leave_journal();
     return r;
 }
 
@@ -187,8 +190,11 @@ journal_break(struct journal *journal)
 int
 journal_sync(struct journal *journal, struct lighter_error *err)
 {
-    int r = storage_sync_data(journal->fd, "the job's journal", err);
+    int r;
 
+    pool_enter_journal();
+    r = storage_sync_data(journal->fd, "the job's journal", err);
+    pool_leave_journal();
     if (r < 0)
         journal_break(journal);
     return r;

@@ -3,7 +3,7 @@ noinst_LTLIBRARIES += liblighterd.la
 liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/background.h \
 	daemon/batch.c daemon/batch.h daemon/conn.c daemon/conn.h daemon/control.c \
 	daemon/control.h daemon/crash.c daemon/crash.h daemon/daemon.c daemon/daemon.h \
-	daemon/durable.c daemon/durable.h daemon/files.c daemon/files.h \
+	daemon/disk.c daemon/disk.h daemon/durable.c daemon/durable.h daemon/files.c daemon/files.h \
 	daemon/histogram.c daemon/histogram.h daemon/job.c daemon/job.h \
 	daemon/job_answers.c daemon/job_begin.c daemon/job_internal.h \
 	daemon/job_over.c daemon/jobs.c daemon/journal.c daemon/journal.h \
@@ -14,7 +14,7 @@ liblighterd_la_SOURCES = daemon/admission.c daemon/background.c daemon/backgroun
 	daemon/opening.c daemon/opening.h daemon/option.c daemon/option.h daemon/outbox.c daemon/outbox.h \
 	daemon/output.c daemon/output.h daemon/own.c daemon/own.h daemon/parked.c daemon/ending.c daemon/ending.h daemon/past.c daemon/pace.c daemon/pace.h daemon/path.c \
 	daemon/path.h daemon/peer.c daemon/peer.h daemon/pipeline.c daemon/pipeline.h \
-	daemon/policy.c daemon/policy.h daemon/problems.c daemon/problems.h daemon/promise.c \
+	daemon/policy.c daemon/pool.c daemon/pool.h daemon/policy.h daemon/problems.c daemon/problems.h daemon/promise.c \
 	daemon/promise.h daemon/publish.c daemon/publish.h \
 	daemon/quota.h daemon/rank.c daemon/rank_streams.c daemon/receive.c \
 	daemon/receive.h \

@@ -114,10 +114,9 @@ opening_begin(struct opening **ret_opening, const struct opening_setup *setup,
     opening->data = setup->data;
     opening->on_read = setup->on_read;
     peer_charge(opening->reply.peer, opening->charge);
-    opening->work.data = opening;
+    opening->task.work.data = opening;
     *ret_opening = opening;
-    if (uv_queue_work(setup->loop, &opening->work, run_read, after_read) < 0)
-        abort(); /* only for a NULL callback: a bug of ours */
+    pool_submit(setup->pool, &opening->task, 0, run_read, after_read);
     return 0;
 }
 

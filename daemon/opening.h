@@ -10,9 +10,8 @@
 
 #include "daemon/peer.h"
 #include "daemon/pipeline.h"
+#include "daemon/pool.h"
 #include "daemon/spec.h"
-
-#include <uv.h>
 
 #define OPENING_LARGE ((size_t)16 << 10)        /* bytes: more are read on a worker */
 #define OPENING_OBJECTS_MAX ((uint64_t)1 << 18) /* keys, parameters, and the others */
@@ -32,7 +31,7 @@ int opening_read(struct job_spec *ret_spec, const struct pipelines *pipelines,
                  struct lighter_error *err);
 
 struct opening {
-    uv_work_t work;
+    struct pool_task task;
     const struct registry *registry; /* borrowed */
     struct pipelines *pipelines;     /* a reference */
     struct frame frame;              /* until it is parsed */
@@ -52,7 +51,7 @@ struct opening {
 
 /* What opening_begin() needs; borrowed, but for the frame and the reply. */
 struct opening_setup {
-    uv_loop_t *loop;
+    struct pool *pool;
     const struct registry *registry;
     struct pipelines *pipelines;
     uint64_t max_objects;

@@ -34,7 +34,7 @@ struct past_writer {
 };
 
 struct past_look {
-    uv_work_t work;
+    struct pool_task task;
     struct reply reply;
     int fd;        /* the journal's; owned */
     uint64_t size; /* of the journal, bytes: what is behind is of no interest */
@@ -259,8 +259,7 @@ seat_past(struct seat *seat, uint64_t seq, struct reply *reply,
         look_free(look);
         return 0;
     }
-    look->work.data = look;
-    if (uv_queue_work(rank->job->jobs->loop, &look->work, run_look, after_look) < 0)
-        abort(); /* only for a NULL callback: a bug of ours */
+    look->task.work.data = look;
+    pool_submit(&rank->job->jobs->pool, &look->task, 0, run_look, after_look);
     return 0;
 }

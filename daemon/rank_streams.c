@@ -249,6 +249,8 @@ setup_of(struct rank *rank, uint32_t index)
     bool is_table = output->writer.type->kind == LIGHTER_KIND_TABLE;
 
     return (struct stream_setup){.loop = job->jobs->loop,
+                                 .pool = &job->jobs->pool,
+                                 .disk = output->disk,
                                  .writer = &output->writer,
                                  .table = is_table ? &output->table : NULL,
                                  .files = is_table ? NULL : &output->files,

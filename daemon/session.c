@@ -364,7 +364,7 @@ read_aside(struct session *session, struct frame *frame, struct reply *reply,
 {
     const struct settings *settings = session->daemon->settings;
     const struct opening_setup setup = {
-        .loop = &session->daemon->loop,
+        .pool = &session->daemon->jobs.pool,
         .registry = &session->daemon->registry,
         .pipelines = settings->pipelines,
         .max_objects = check_max_objects((uint64_t)settings->max_frame_bytes),

@@ -11,9 +11,9 @@ static void next(struct stream *stream);
 static void
 submit(struct stream_part *part, uv_work_cb run, uv_after_work_cb after)
 {
-    /* fails only for a NULL callback: a bug of ours */
-    if (uv_queue_work(part->stream->setup.loop, &part->work, run, after) < 0)
-        abort();
+    const struct stream_setup *setup = &part->stream->setup;
+
+    pool_submit(setup->pool, &part->task, setup->disk, run, after);
 }
 
 /* ---- the past ---- */
@@ -133,7 +133,7 @@ stream_open(struct stream *stream, const struct stream_setup *setup,
         return fail_nomem(err);
     for (unsigned i = 0; i < stream->setup.max_parts; i++) {
         stream->parts[i].stream = stream;
-        stream->parts[i].work.data = &stream->parts[i];
+        stream->parts[i].task.work.data = &stream->parts[i];
         output_init(&stream->parts[i].output, setup->files);
     }
     stream->busy = true;

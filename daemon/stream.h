@@ -16,6 +16,7 @@
 #include "daemon/batch.h"
 #include "daemon/journal.h"
 #include "daemon/output.h"
+#include "daemon/pool.h"
 #include "daemon/storage.h"
 #include "daemon/table.h"
 #include "daemon/writer.h"
@@ -84,7 +85,7 @@ void stream_past_take_back(struct stream_past *past, uint64_t numbers);
 
 /* One worker's part of the batch in hand. */
 struct stream_part {
-    uv_work_t work;
+    struct pool_task task;
     struct stream *stream;
     uint64_t first, count;    /* samples */
     atomic_ullong entered_at; /* the plugin: uv_hrtime(), ns; 0: it is not there */
@@ -96,6 +97,8 @@ struct stream_part {
 /* What a stream is made of; borrowed for its life. */
 struct stream_setup {
     uv_loop_t *loop;
+    struct pool *pool;
+    uint64_t disk; /* of the outputs (disk.h) */
     const struct writer *writer;
     struct table *table; /* where the writer makes a table, else NULL */
     struct files *files; /* where it makes files, else NULL */

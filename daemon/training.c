@@ -57,7 +57,7 @@ struct training_wait {
 
 /* A record on its way, and what is done when it is there. */
 struct training_note {
-    uv_work_t work;
+    struct pool_task task;
     struct job *job;
     struct journal_record record;
     struct training_wait *wait; /* owned */
@@ -127,10 +127,9 @@ begin_note(struct job *job, struct journal_record record, struct training_wait *
     if (!note)
         return fail_nomem(err);
     *note = (struct training_note){.job = job, .record = record, .wait = wait};
-    note->work.data = note;
+    note->task.work.data = note;
     job->note = note;
-    if (uv_queue_work(job->jobs->loop, &note->work, run_note, after_note) < 0)
-        abort(); /* only for a NULL callback: a bug of ours */
+    pool_submit(&job->jobs->pool, &note->task, 0, run_note, after_note);
     return 0;
 }
 

@@ -12,8 +12,10 @@
 #define AGAIN_MS 60000
 #define NAMED_MAX 3 /* ranks that a sentence names */
 
-static const char *const names[] = {
-    [WAIT_RANKS] = "ranks", [WAIT_SPACE] = "space", [WAIT_EPOCH] = "epoch"};
+static const char *const names[] = {[WAIT_RANKS] = "ranks",
+                                    [WAIT_SPACE] = "space",
+                                    [WAIT_DISK] = "disk",
+                                    [WAIT_EPOCH] = "epoch"};
 
 static uint64_t
 now_of(const struct job *job)
@@ -65,6 +67,10 @@ full_stream(const struct job *job)
 static enum wait_reason
 reason_of(const struct job *job)
 {
+    const struct job_output *output;
+
+    if (job_stuck_task(job, &output))
+        return WAIT_DISK;
     if (job->state != JOB_OPEN)
         return WAIT_NOTHING;
     if (full_stream(job) || job->unmarked_since)
@@ -173,6 +179,23 @@ describe_space(const struct job *job, struct wait_report *report)
         job->jobs->settings->full_wait_s);
 }
 
+static void
+describe_disk(const struct job *job, struct wait_report *report)
+{
+    const struct job_output *output;
+    const struct pool_task *task = job_stuck_task(job, &output);
+
+    if (!task)
+        return;
+    report->path = atomic_load(&task->in_journal) || !job->n_outputs
+                       ? job->jobs->state->path
+                       : output->writer.target;
+    say(report,
+        "job '%s' waits for the disk of %.512s, which has not answered for %.0f s: "
+        "nothing is lost, and it goes on when the disk does",
+        job->name, report->path, report->seconds);
+}
+
 /* Ranks of the job before are still there, and it is their turn. */
 static void
 name_ranks_there(const struct job *job, struct wait_report *report)
@@ -215,6 +238,9 @@ describe(const struct job *job, enum wait_reason reason, uint64_t since,
         break;
     case WAIT_SPACE:
         describe_space(job, ret_report);
+        break;
+    case WAIT_DISK:
+        describe_disk(job, ret_report);
         break;
     case WAIT_EPOCH:
         describe_epoch(job, ret_report);
@@ -361,6 +387,8 @@ note_reason(struct job *job, enum wait_reason reason)
         log_info("waits no more job=%s stage=%s for=%s", LOG_VALUE(job->name),
                  job->stage, names[job->wait.reason]);
     job->wait = (struct job_wait){.reason = reason, .since = now_of(job)};
+    if (reason == WAIT_DISK) /* that was seen late */
+        job->wait.since -= POOL_STUCK_MS;
 }
 
 /* ---- enough ---- */

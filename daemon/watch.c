@@ -69,6 +69,7 @@ jobs_watch(uv_timer_t *timer)
     struct jobs *jobs = timer->data;
     struct job *job;
 
+    pool_watch(&jobs->pool);
     TAILQ_FOREACH (job, &jobs->live, link) {
         if (job->state == JOB_OPEN)
             watch(job);

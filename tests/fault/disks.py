@@ -5,6 +5,7 @@ was not brought to it is gone when the power is. The caches of real disks, which
 reorder and lose as well, are not part of this: the kernel's own caches are.
 """
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -13,6 +14,7 @@ import subprocess
 import pytest
 
 SHUTDOWN = 0x8004587D  # FS_IOC_SHUTDOWN: _IOR('X', 125, u32), of ext4, xfs, f2fs
+FREEZE, THAW = 0xC0045877, 0xC0045878  # FIFREEZE, FITHAW: _IOWR('X', 119 | 120, int)
 NOLOGFLUSH = 2  # not even the journal is flushed: nothing leaves the memory any more
 
 MAKE = {
@@ -64,6 +66,19 @@ class Disk:
         fd = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.ioctl(fd, SHUTDOWN, struct.pack("I", NOLOGFLUSH))
+        finally:
+            os.close(fd)
+
+    @contextlib.contextmanager
+    def frozen(self):
+        """Meanwhile whoever writes to it waits, and cannot be killed."""
+        fd = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.ioctl(fd, FREEZE, 0)
+            try:
+                yield
+            finally:
+                fcntl.ioctl(fd, THAW, 0)
         finally:
             os.close(fd)
 

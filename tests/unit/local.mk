@@ -38,6 +38,7 @@ unit_tests = \
 	tests/unit/test_overwrite \
 	tests/unit/test_claims \
 	tests/unit/test_pace \
+	tests/unit/test_pool \
 	tests/unit/test_promise \
 	tests/unit/test_log \
 	tests/unit/test_params \
@@ -104,6 +105,8 @@ tests_unit_test_overwrite_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_overwrite_LDADD = libunit.la
 tests_unit_test_pace_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_pace_LDADD = libunit.la
+tests_unit_test_pool_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_pool_LDADD = libunit.la
 tests_unit_test_promise_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_promise_LDADD = libunit.la
 tests_unit_test_log_CPPFLAGS = $(unit_cppflags)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 static uv_loop_t loop;
+static struct pool pool;
 static struct registry registry;
 static struct quota quota;
 static struct peer *peer;
@@ -41,6 +42,7 @@ begin(void)
 {
     ck_assert_int_eq(registry_load(&registry, getenv("PLUGIN_DIR"), &err), 0);
     ck_assert_int_eq(uv_loop_init(&loop), 0);
+    ck_assert_int_eq(pool_init(&pool, &loop, 1), 0);
     quota = (struct quota){.max = 1 << 30};
     peer = peer_new(&quota, 1 << 30);
     peer->on_room = on_room;
@@ -53,6 +55,9 @@ end(void)
     ck_assert_uint_eq(peer->refs, 1);
     ck_assert_uint_eq(quota.used, 0);
     peer = peer_unref(peer);
+    pool_stop(&pool);
+    ck_assert_int_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    pool_done(&pool);
     ck_assert_int_eq(uv_loop_close(&loop), 0);
     registry_done(&registry);
 }
@@ -91,7 +96,7 @@ frame_of(uint32_t n_keys)
 static struct opening *
 read_aside(struct frame frame)
 {
-    const struct opening_setup setup = {.loop = &loop,
+    const struct opening_setup setup = {.pool = &pool,
                                         .registry = &registry,
                                         .max_objects = CHECK_MAX_OBJECTS,
                                         .data = &n_read,
