@@ -325,10 +325,12 @@ table_publish(struct table *table, struct shard *const *shards, uint32_t n_shard
 
     if (r < 0)
         return r;
-    for (uint32_t i = table->is_gzip ? 0 : 1; i < n_shards; i++) {
+    for (uint32_t i = table->is_gzip ? 0 : 1; i < n_shards && r == 0; i++) {
         shard_close(shards[i]);
-        shard_remove(table, &shards[i]->mark, NULL);
+        r = shard_remove(table, &shards[i]->mark, err);
     }
+    if (r < 0) /* the journal still knows it as ours */
+        return error_wrap(err, r, "published, but its shards stay");
     r = storage_sync_names(table->directory_fd, "the directory", err);
     return r < 0 ? error_wrap(err, r, "published, durability unknown") : 0;
 }
