@@ -5,6 +5,7 @@ lighterinclude_HEADERS += include/lighter/client.h
 pkgconfig_DATA += client/c/liblighter.pc
 EXTRA_DIST += client/c/liblighter.map
 liblighter_la_SOURCES = client/c/answer.c client/c/answer.h client/c/channel.c \
+	client/c/owner.c client/c/owner.h \
 	client/c/channel.h client/c/client.c client/c/client.h client/c/job.c \
 	client/c/jsonwire.c client/c/jsonwire.h client/c/memory.c client/c/memory.h client/c/outputs.c \
 	client/c/outputs.h client/c/restore.c \

@@ -560,7 +560,7 @@ dispatch(struct session *session, struct message *message, struct reply *reply,
     int r;
 
     if (message->type != MESSAGE_REQUEST)
-        return lighter_fail(err, LIGHTER_E_PROTOCOL, "a response from a client");
+        return lighter_fail(err, LIGHTER_E_PROTOCOL, "a client sends requests, and nothing else");
     handle = find_handler(message);
     r = check_greeted(session, handle == handle_hello, err);
     if (r == 0 && handle == handle_open)

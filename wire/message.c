@@ -22,16 +22,17 @@ parse_id(struct message *message, const msgpack_object *id, struct lighter_error
     return 0;
 }
 
+/* Of a request or a notification: its last two. */
 static int
-parse_request(struct message *message, const msgpack_object *items,
-              struct lighter_error *err)
+parse_call(struct message *message, const msgpack_object *items,
+           struct lighter_error *err)
 {
-    if (items[2].type != MSGPACK_OBJECT_STR)
+    if (items[0].type != MSGPACK_OBJECT_STR)
         return refuse(err, "a method that is a string");
-    if (items[3].type != MSGPACK_OBJECT_MAP)
+    if (items[1].type != MSGPACK_OBJECT_MAP)
         return refuse(err, "params that are a map");
-    message->method = items[2].via.str;
-    message->params = &items[3];
+    message->method = items[0].via.str;
+    message->params = &items[1];
     return 0;
 }
 
@@ -56,6 +57,12 @@ parse_envelope(struct message *message, const msgpack_object *root,
     const msgpack_object *items = root->via.array.ptr;
     int r;
 
+    if (root->type == MSGPACK_OBJECT_ARRAY && root->via.array.size == 3 &&
+        items[0].type == MSGPACK_OBJECT_POSITIVE_INTEGER &&
+        items[0].via.u64 == MESSAGE_NOTIFICATION) {
+        message->type = MESSAGE_NOTIFICATION;
+        return parse_call(message, &items[1], err);
+    }
     if (root->type != MSGPACK_OBJECT_ARRAY || root->via.array.size != 4 ||
         items[0].type != MSGPACK_OBJECT_POSITIVE_INTEGER || items[0].via.u64 > 1)
         return refuse(err, "[0, id, method, params] or [1, id, error, result]");
@@ -63,7 +70,7 @@ parse_envelope(struct message *message, const msgpack_object *root,
     r = parse_id(message, &items[1], err);
     if (r < 0)
         return r;
-    return message->type == MESSAGE_REQUEST ? parse_request(message, items, err)
+    return message->type == MESSAGE_REQUEST ? parse_call(message, &items[2], err)
                                             : parse_response(message, items, err);
 }
 

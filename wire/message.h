@@ -12,13 +12,17 @@
 #include <msgpack.h>
 #include <stdbool.h>
 
-enum message_type { MESSAGE_REQUEST = 0, MESSAGE_RESPONSE = 1 };
+enum message_type {
+    MESSAGE_REQUEST = 0,
+    MESSAGE_RESPONSE = 1,
+    MESSAGE_NOTIFICATION = 2, /* without an id */
+};
 
 struct message {
     enum message_type type;
     uint32_t id;
-    msgpack_object_str method;    /* requests */
-    const msgpack_object *params; /* requests: a map */
+    msgpack_object_str method;    /* not of responses */
+    const msgpack_object *params; /* not of responses: a map */
     const msgpack_object *error;  /* responses: a map, or NULL */
     const msgpack_object *result; /* responses: a map, or NULL */
     uint64_t n_objects;           /* in the frame */

@@ -1,6 +1,7 @@
 /* channel.c - see channel.h. */
 #include "client/c/channel.h"
 
+#include "client/c/owner.h"
 #include "util/error.h"
 
 #include <poll.h>
@@ -35,7 +36,7 @@ connect_socket(int fd, const struct sockaddr_un *address, struct lighter_error *
 }
 
 int
-channel_open(struct channel *channel, const struct sockaddr_un *address,
+channel_open(struct channel *channel, const struct sockaddr_un *address, uid_t owner,
              channel_on_message *on_message, void *context, struct lighter_error *err)
 {
     int r;
@@ -47,6 +48,8 @@ channel_open(struct channel *channel, const struct sockaddr_un *address,
         return -EIO;
     }
     r = connect_socket(channel->fd, address, err);
+    if (r == 0)
+        r = owner_check(channel->fd, owner, address->sun_path, err);
     if (r == 0)
         r = frame_reader_init(&channel->reader, ANSWER_MAX_BYTES, err);
     if (r < 0)

@@ -11,6 +11,7 @@
 #include "wire/message.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 #include <sys/un.h>
 
 enum { CHANNEL_NOTHING = 1 };
@@ -28,11 +29,12 @@ struct channel {
     void *context; /* of on_message; borrowed */
 };
 
-/* Return: 0; -ECONNREFUSED where nobody listens (`err` has the errno), and only then;
+/* The daemon must be of the user `owner`, or root's. Return: 0; -ECONNREFUSED where
+ * nobody listens (`err` has the errno), and only then; -EBUSY where somebody else does;
  * -EIO or -ENOMEM. On failure the channel is as channel_close() leaves it.
  */
 int channel_open(struct channel *channel, const struct sockaddr_un *address,
-                 channel_on_message *on_message, void *context,
+                 uid_t owner, channel_on_message *on_message, void *context,
                  struct lighter_error *err);
 void channel_close(struct channel *channel);
 

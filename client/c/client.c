@@ -7,6 +7,7 @@
 
 #include "client/c/answer.h"
 #include "client/c/jsonwire.h"
+#include "client/c/owner.h"
 #include "util/error.h"
 #include "wire/address.h"
 #include "wire/json.h"
@@ -24,10 +25,11 @@ pack_hello(const char *client_name, struct frame *ret_frame, struct lighter_erro
     struct message_out out;
 
     message_begin_request(&out, SESSION_CALL_ID, "hello");
-    msgpack_pack_map(&out.packer, 3);
+    msgpack_pack_map(&out.packer, 4);
     pack_key_int(&out.packer, "protocol", PROTOCOL_VERSION);
     pack_key_text(&out.packer, "client", client_name);
     pack_key_int(&out.packer, "pid", getpid());
+    pack_key_bool(&out.packer, "notices", true);
     return message_finish(&out, ret_frame, err);
 }
 
@@ -88,10 +90,14 @@ read_hello(struct lighter_client *client, const msgpack_object *result,
 static int
 fail_unserved(const struct lighter_client *client, struct lighter_error *err)
 {
-    lighter_fail(err, LIGHTER_E_OS,
-                 "lighterd on %s closed the connection without an answer: it serves "
-                 "only root and the user that it runs as, or has no descriptors left",
-                 client->address.sun_path);
+    bool is_served = owner_is_served(client->session.channel.fd);
+
+    lighter_fail(
+        err, LIGHTER_E_OS, "lighterd on %s closed the connection without an answer%s",
+        client->address.sun_path,
+        is_served ? ""
+                  : ": it runs as another user, and serves that one, root, and "
+                    "those that its allow_users and allow_groups name");
     if (err)
         err->errnum = ECONNRESET;
     return -ECONNRESET;
@@ -129,45 +135,117 @@ add_hint(const char *socket_path, struct lighter_error *err)
                  socket_path ? socket_path : "");
 }
 
-static int
-prepare(struct lighter_client *client, const char *socket_path, const char *client_name,
-        struct lighter_error *err)
+/* A `waiting` that this library does not understand whole is none. */
+static void
+on_notification(void *context, const struct message *message)
 {
+    struct lighter_client *client = context;
+    msgpack_object_str reason = {0}, text;
+    struct lighter_notice notice = {0};
+    char name[32], sentence[LIGHTER_ERROR_TEXT_MAX];
+
+    if (!client->on_notice || !message_is(message, "waiting") ||
+        params_string(message->params, "message", &text, NULL) != 0 ||
+        params_int(message->params, "job", 0, INT64_MAX, &notice.handle, NULL) < 0 ||
+        params_string(message->params, "reason", &reason, NULL) < 0)
+        return;
+    snprintf(name, sizeof name, "%.*s", (int)reason.size, reason.ptr ? reason.ptr : "");
+    snprintf(sentence, sizeof sentence, "%.*s", (int)text.size, text.ptr);
+    notice.reason = *name ? name : NULL;
+    notice.message = sentence;
+    client->on_notice(client->notice_context, &notice);
+}
+
+static int
+prepare(struct lighter_client *client, const struct lighter_connect_spec *spec,
+        uid_t *ret_owner, struct lighter_error *err)
+{
+    const char *name =
+        spec->client_name ? spec->client_name : "liblighter " PACKAGE_VERSION;
     int r = restore_limit(&client->reconnect_seconds, err);
 
+    if (r == 0)
+        r = owner_find(spec->owner, ret_owner, err);
     if (r < 0)
         return r;
-    client->name = strdup(client_name ? client_name : "liblighter " PACKAGE_VERSION);
+    if (spec->no_reconnect)
+        client->reconnect_seconds = 0;
+    client->pid = getpid();
+    client->on_notice = spec->on_notice;
+    client->notice_context = spec->notice_context;
+    client->name = strdup(name);
     if (!client->name)
         return fail_nomem(err);
-    return address_find(socket_path, &client->address, err);
+    return address_find(spec->socket_path, &client->address, err);
+}
+
+/* A daemon may die before it has said a word: then the next one will do. One of another
+ * user closes whom it does not serve.
+ */
+static int
+greet_first(struct lighter_client *client, struct lighter_error *err)
+{
+    struct lighter_error why = LIGHTER_ERROR_INIT;
+    int r = client_hello(client, &why);
+
+    client->session.on_lost = restore;
+    client->session.context = client;
+    if (r == -ECONNRESET && owner_is_served(client->session.channel.fd)) {
+        client->session.broken = 0;
+        client->session.takes_losses = true;
+        r = restore(client, &why);
+        client->session.takes_losses = false;
+        client->hello.n_reconnects = 0;
+    }
+    if (r < 0 && err)
+        *err = why;
+    return r;
+}
+
+int
+lighter_connect_as(struct lighter_client **ret_client,
+                   const struct lighter_connect_spec *spec, struct lighter_error *err)
+{
+    struct lighter_client *client = calloc(1, sizeof *client);
+    uid_t owner;
+    int r;
+
+    if (!client)
+        return fail_nomem(err);
+    client->session.channel.fd = -1;
+    r = prepare(client, spec, &owner, err);
+    if (r == 0)
+        r = session_open(&client->session, &client->address, owner, err);
+    if (r == -ECONNREFUSED)
+        add_hint(spec->socket_path, err);
+    client->session.on_notification = on_notification;
+    if (r == 0)
+        r = greet_first(client, err);
+    if (r < 0) {
+        lighter_disconnect(client);
+        return r;
+    }
+    *ret_client = client;
+    return 0;
 }
 
 int
 lighter_connect(struct lighter_client **ret_client, const char *socket_path,
                 const char *client_name, struct lighter_error *err)
 {
-    struct lighter_client *client = calloc(1, sizeof *client);
-    int r;
+    struct lighter_connect_spec spec = {.socket_path = socket_path,
+                                        .client_name = client_name};
 
-    if (!client)
-        return fail_nomem(err);
-    client->session.channel.fd = -1;
-    r = prepare(client, socket_path, client_name, err);
-    if (r == 0)
-        r = session_open(&client->session, &client->address, err);
-    if (r == -ECONNREFUSED)
-        add_hint(socket_path, err);
-    if (r == 0)
-        r = client_hello(client, err);
-    if (r < 0) {
-        lighter_disconnect(client);
-        return r;
-    }
-    client->session.on_lost = restore; /* not before: the first one must be there */
-    client->session.context = client;
-    *ret_client = client;
-    return 0;
+    return lighter_connect_as(ret_client, &spec, err);
+}
+
+int
+client_check(const struct lighter_client *client, struct lighter_error *err)
+{
+    if (client->pid == getpid())
+        return 0;
+    return lighter_fail(err, LIGHTER_E_STATE, "this connection belongs to process %d",
+                        (int)client->pid);
 }
 
 struct lighter_client *
@@ -176,6 +254,12 @@ lighter_disconnect(struct lighter_client *client)
     if (client) {
         session_close(&client->session);
         jobs_free(client->jobs);
+        while (client->opened_names) {
+            struct opened *next = client->opened_names->next;
+
+            free(client->opened_names);
+            client->opened_names = next;
+        }
         message_done(&client->opened);
         free(client->server);
         free(client->name);
@@ -239,9 +323,11 @@ lighter_control(struct lighter_client *client, const char *method,
 {
     struct message answer;
     json_t *params;
-    int r = jsonwire_parse(params_json ? params_json : "{}", JSON_OBJECT, "params_json",
-                           &params, err);
+    int r = client_check(client, err);
 
+    if (r == 0)
+        r = jsonwire_parse(params_json ? params_json : "{}", JSON_OBJECT, "params_json",
+                           &params, err);
     if (r == 0)
         r = call_control(&client->session, method, params, &answer, err); /* takes */
     if (r < 0)

@@ -8,11 +8,20 @@
 
 #include "client/c/session.h"
 
+/* A job's name and stage that this connection has opened once. */
+struct opened {
+    struct opened *next;
+    int64_t n_reconnects; /* at the last time */
+    char name[];
+};
+
 /* An open job of this connection. Its handle stays the same for all daemons. */
 struct client_job {
     struct client_job *next;
     struct frame params; /* of its `open`: keys and values, packed */
+    uint32_t n_params;
     bool resume;
+    bool again;     /* the daemon has not seen the epoch before */
     int64_t handle; /* 0: it is not open yet */
     int64_t id;     /* the daemon's, of this epoch; 0: that one has none */
     bool is_published;
@@ -27,11 +36,18 @@ struct lighter_client {
     struct session session;
     struct sockaddr_un address;
     struct lighter_hello hello;
-    char *name, *server;      /* owned: what hello said, and heard: hello.server */
-    double reconnect_seconds; /* 0: a daemon that goes away is the end */
-    struct client_job *jobs;  /* owned */
-    struct message opened;    /* owned: what the last warnings point into */
+    char *name, *server;          /* owned: what hello said, and heard: hello.server */
+    double reconnect_seconds;     /* 0: a daemon that goes away is the end */
+    pid_t pid;                    /* whose it is: no child of a fork's */
+    lighter_on_notice *on_notice; /* or NULL */
+    void *notice_context;         /* borrowed */
+    struct opened *opened_names;  /* owned */
+    struct client_job *jobs;      /* owned */
+    struct message opened;        /* owned: what the last warnings point into */
 };
+
+/* Does it belong to this process? Return: 0; -EBUSY. */
+int client_check(const struct lighter_client *client, struct lighter_error *err);
 
 /* Return: 0; -ECONNRESET, among others, where the daemon has gone away. */
 int client_hello(struct lighter_client *client, struct lighter_error *err);

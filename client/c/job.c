@@ -20,6 +20,8 @@
 struct client_job *
 find_job(const struct lighter_client *client, int64_t handle, struct lighter_error *err)
 {
+    if (client_check(client, err) < 0)
+        return NULL;
     for (struct client_job *job = client->jobs; job; job = job->next)
         if (job->handle == handle)
             return job;
@@ -62,7 +64,26 @@ jobs_free(struct client_job *jobs)
 
 /* ---- open ---------------------------------------------------------------------- */
 
+/* 0 of a spec is what is usual; the daemon's 0 is for ever. */
+static void
+pack_wishes(msgpack_packer *packer, const struct lighter_job_spec *spec)
+{
+    if (spec->attempt)
+        pack_key_text(packer, "attempt", spec->attempt);
+    if (spec->fingerprint)
+        pack_key_text(packer, "fingerprint", spec->fingerprint);
+    if (spec->rank_wait != 0)
+        pack_key_double(packer, "rank_wait", spec->rank_wait > 0 ? spec->rank_wait : 0);
+}
+
 #define N_PARAMS 6
+
+static uint32_t
+count_params(const struct lighter_job_spec *spec)
+{
+    return N_PARAMS + (spec->attempt != NULL) + (spec->fingerprint != NULL) +
+           (spec->rank_wait != 0);
+}
 
 static void
 pack_params(msgpack_packer *packer, const struct lighter_job_spec *spec,
@@ -73,6 +94,7 @@ pack_params(msgpack_packer *packer, const struct lighter_job_spec *spec,
     pack_key_uint(packer, "rank", spec->rank);
     pack_key_uint(packer, "world_size", spec->world_size ? spec->world_size : 1);
     pack_key_text(packer, "cwd", cwd);
+    pack_wishes(packer, spec);
     if (!writers) {
         pack_key_text(packer, "pipeline", spec->pipeline);
         return;
@@ -81,7 +103,7 @@ pack_params(msgpack_packer *packer, const struct lighter_job_spec *spec,
     json_pack_value(packer, writers);
 }
 
-/* N_PARAMS keys and values; what is wrong with their sizes shows in the message. */
+/* Keys and values; what is wrong with their sizes shows in the message. */
 static int
 keep_params(struct client_job *job, const struct lighter_job_spec *spec,
             struct lighter_error *err)
@@ -111,6 +133,7 @@ keep_params(struct client_job *job, const struct lighter_job_spec *spec,
     pack_params(&packer, spec, spec->cwd ? spec->cwd : here, writers);
     json_decref(writers);
     job->params = (struct frame){(uint8_t *)buffer.data, buffer.size};
+    job->n_params = count_params(spec);
     return 0;
 }
 
@@ -152,10 +175,10 @@ pack_open(const struct session *session, const struct client_job *job, bool agai
     struct message_out out;
 
     message_begin_request(&out, SESSION_CALL_ID, "open");
-    msgpack_pack_map(&out.packer, N_PARAMS + 2 + n_more);
+    msgpack_pack_map(&out.packer, job->n_params + 2 + n_more);
     msgpack_pack_str_body(&out.packer, job->params.data, job->params.size);
     pack_key_bool(&out.packer, "resume", job->resume || job->id);
-    pack_key_bool(&out.packer, "again", again);
+    pack_key_bool(&out.packer, "again", again || job->again);
     if (job->handle)
         pack_again(&out.packer, session, job);
     return message_finish(&out, ret_frame, err);
@@ -239,6 +262,36 @@ add_job(struct lighter_client *client, struct client_job *job,
     return 0;
 }
 
+/* Has this connection opened the job before, and lost its daemon since? That job is
+ * noted, for the next time.
+ */
+static int
+note_opened(struct lighter_client *client, const struct lighter_job_spec *spec,
+            bool *ret_again, struct lighter_error *err)
+{
+    const char *stage = spec->stage ? spec->stage : "predict";
+    size_t size = strlen(spec->job) + strlen(stage) + 2;
+    struct opened *opened = client->opened_names;
+    AUTO(free_bytes) char *name = malloc(size);
+
+    if (!name)
+        return fail_nomem(err);
+    snprintf(name, size, "%s/%s", spec->job, stage);
+    while (opened && strcmp(opened->name, name) != 0)
+        opened = opened->next;
+    *ret_again = opened && opened->n_reconnects != client->hello.n_reconnects;
+    if (!opened) {
+        opened = malloc(sizeof *opened + size);
+        if (!opened)
+            return fail_nomem(err);
+        memcpy(opened->name, name, size);
+        opened->next = client->opened_names;
+        client->opened_names = opened;
+    }
+    opened->n_reconnects = client->hello.n_reconnects;
+    return 0;
+}
+
 /* Borrows the job, which is the client's where this returns 0. */
 static int
 open_job(struct lighter_client *client, const struct lighter_job_spec *spec,
@@ -249,6 +302,8 @@ open_job(struct lighter_client *client, const struct lighter_job_spec *spec,
     struct message answer;
     int r = keep_params(job, spec, err);
 
+    if (r == 0)
+        r = note_opened(client, spec, &job->again, err);
     if (r == 0)
         r = call_open(&client->session, job, false, &answer, err);
     while (r == SESSION_LOST)
@@ -272,9 +327,12 @@ int
 lighter_open(struct lighter_client *client, const struct lighter_job_spec *spec,
              struct lighter_job *ret_job, struct lighter_error *err)
 {
-    struct client_job *job = calloc(1, sizeof *job);
-    int r;
+    struct client_job *job;
+    int r = client_check(client, err);
 
+    if (r < 0)
+        return r;
+    job = calloc(1, sizeof *job);
     if (!job)
         return fail_nomem(err);
     job->resume = spec->resume;

@@ -59,6 +59,11 @@ on_message(void *context, struct message *message, struct lighter_error *err)
     struct session *session = context;
     struct request *request = request_at(session, message->id);
 
+    if (message->type == MESSAGE_NOTIFICATION) {
+        if (session->on_notification)
+            session->on_notification(session->context, message);
+        return 0;
+    }
     if (message->type != MESSAGE_RESPONSE)
         return lighter_fail(err, LIGHTER_E_PROTOCOL,
                             "lighterd sent a request, not an answer");
@@ -78,14 +83,15 @@ on_message(void *context, struct message *message, struct lighter_error *err)
 /* ---- life ---------------------------------------------------------------------- */
 
 int
-session_open(struct session *session, const struct sockaddr_un *address,
+session_open(struct session *session, const struct sockaddr_un *address, uid_t owner,
              struct lighter_error *err)
 {
-    *session = (struct session){.max_frame_bytes = FIRST_MAX_BYTES,
+    *session = (struct session){.owner = owner,
+                                .max_frame_bytes = FIRST_MAX_BYTES,
                                 .max_objects = CHECK_MAX_OBJECTS,
                                 .max_client_bytes = FIRST_MAX_BYTES,
                                 .next_id = SESSION_MAX_BATCHES};
-    return channel_open(&session->channel, address, on_message, session, err);
+    return channel_open(&session->channel, address, owner, on_message, session, err);
 }
 
 void
@@ -397,7 +403,8 @@ session_connect_again(struct session *session, const struct sockaddr_un *address
                       struct lighter_error *err)
 {
     channel_close(&session->channel);
-    return channel_open(&session->channel, address, on_message, session, err);
+    return channel_open(&session->channel, address, session->owner, on_message, session,
+                        err);
 }
 
 int

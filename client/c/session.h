@@ -37,6 +37,7 @@ struct request {
 
 struct session {
     struct channel channel;
+    uid_t owner; /* whose daemon it may be, besides root's */
     size_t max_frame_bytes, max_objects, max_client_bytes;
     size_t memory_room; /* for the tensors of one batch; 0: there is no memory */
     struct client_memory memory;
@@ -51,7 +52,10 @@ struct session {
      * is another one; broken, and `why` says it.
      */
     int (*on_lost)(void *context, struct lighter_error *why);
-    void *context;     /* of on_lost; borrowed */
+    void *context; /* of on_lost and on_notification; borrowed */
+
+    /* The daemon says something by itself: lent. NULL: nobody wants to know. */
+    void (*on_notification)(void *context, const struct message *message);
     bool takes_losses; /* what goes wrong is the caller's to look after */
 
     int broken; /* what a call on the broken connection returns; 0 while it is sound */
@@ -60,7 +64,7 @@ struct session {
 
 /* As channel_open(). The session must not move in memory afterwards. */
 int session_open(struct session *session, const struct sockaddr_un *address,
-                 struct lighter_error *err);
+                 uid_t owner, struct lighter_error *err);
 void session_close(struct session *session);
 
 /* Take the answers that are there. Return: 0; broken. */

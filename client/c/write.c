@@ -133,16 +133,16 @@ make_room(struct session *session, const struct frame *envelope,
     return r;
 }
 
-/* Takes the slot of the batch, also on error. */
+/* Takes the slot of the batch, also on error. What earlier batches failed with comes
+ * when this one is sent.
+ */
 static int
 send_joined(struct session *session, struct client_job *job,
             const struct frame *envelope, const struct lighter_outputs *outputs,
             struct request *batch, struct lighter_error *err)
 {
-    int r = take_failure(job, err);
+    int r = join(envelope, outputs, &batch->frame, err);
 
-    if (r == 0)
-        r = join(envelope, outputs, &batch->frame, err);
     if (r < 0) {
         if (batch->slot.size)
             memory_give_back(&session->memory, batch->slot);
@@ -150,7 +150,8 @@ send_joined(struct session *session, struct client_job *job,
     }
     batch->seq = ++job->seq;
     job->n_unanswered++; /* before it is sent: answers are taken meanwhile */
-    return session_send(session, batch, err);
+    r = session_send(session, batch, err);
+    return r < 0 ? r : take_failure(job, err);
 }
 
 /* Answers are taken before the batch is sent: those that are there, and more of them
@@ -212,4 +213,12 @@ lighter_commit(struct lighter_client *client, int64_t handle, struct lighter_err
     struct client_job *job = find_job(client, handle, err);
 
     return job ? job_commit(&client->session, job, err) : -EINVAL;
+}
+
+int64_t
+lighter_handed_over(const struct lighter_client *client, int64_t handle)
+{
+    const struct client_job *job = find_job(client, handle, NULL);
+
+    return job ? job->seq : -1;
 }

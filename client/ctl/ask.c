@@ -9,12 +9,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum ctl_exit
-ask_connect_long(const struct options *options, struct lighter_client **ret_client)
+static void
+show_notice(void *context, const struct lighter_notice *notice)
+{
+    (void)context;
+    complain("%s", notice->message);
+}
+
+static enum ctl_exit
+connect_as(const struct options *options, bool no_reconnect,
+           struct lighter_client **ret_client)
 {
     struct lighter_error err = LIGHTER_ERROR_INIT;
-    int r = lighter_connect(ret_client, options->socket_path,
-                            "lighterctl " PACKAGE_VERSION, &err);
+    struct lighter_connect_spec spec = {.socket_path = options->socket_path,
+                                        .client_name = "lighterctl " PACKAGE_VERSION,
+                                        .no_reconnect = no_reconnect,
+                                        .on_notice = show_notice};
+    int r = lighter_connect_as(ret_client, &spec, &err);
 
     if (r == 0)
         return CTL_DONE;
@@ -23,13 +34,15 @@ ask_connect_long(const struct options *options, struct lighter_client **ret_clie
 }
 
 enum ctl_exit
+ask_connect_long(const struct options *options, struct lighter_client **ret_client)
+{
+    return connect_as(options, false, ret_client);
+}
+
+enum ctl_exit
 ask_connect(const struct options *options, struct lighter_client **ret_client)
 {
-    enum ctl_exit done = ask_connect_long(options, ret_client);
-
-    if (done == CTL_DONE)
-        lighter_set_reconnect(*ret_client, 0); /* who asked wants to know */
-    return done;
+    return connect_as(options, true, ret_client); /* who asked wants to know */
 }
 
 enum ctl_exit

@@ -21,7 +21,10 @@
  * it: strings, arrays and tensor bytes may be changed or freed when a call returns.
  *
  * Threads: any thread, one at a time for one client (or one struct lighter_outputs).
- * Two clients have nothing in common. A child of fork() must not use its parent's.
+ * Two clients have nothing in common. A child of fork() must not use its parent's: calls
+ * fail there (LIGHTER_E_STATE). It should call lighter_disconnect(), which says nothing to
+ * the daemon: else a parent that dies leaves a connection that seems to live. What is
+ * executed has no copy.
  *
  * Errors: a call returns 0, or a negative errno with `err` filled (it may be NULL).
  * What the daemon refused has the code, the errno and the sample that the daemon gave.
@@ -76,6 +79,36 @@ struct lighter_outputs;
  */
 int lighter_connect(struct lighter_client **ret_client, const char *socket_path,
                     const char *client_name, struct lighter_error *err);
+
+/* A job of this client waits, or goes on: what the daemon says of it, within whichever
+ * call waits, after 10 s and then each minute. All of it is lent. Call no function of
+ * this library with that client meanwhile.
+ */
+struct lighter_notice {
+    int64_t handle;      /* of the job; of one that is being opened: what it will have */
+    const char *reason;  /* "ranks", "space", "disk", "epoch"; NULL: it goes on */
+    const char *message; /* a sentence for the user */
+};
+typedef void lighter_on_notice(void *context, const struct lighter_notice *notice);
+
+/* Zero and NULL mean what is said here. */
+struct lighter_connect_spec {
+    const char *socket_path; /* as of lighter_connect() */
+    const char *client_name; /* as of lighter_connect() */
+    const char *owner; /* the user, by name or number, whose daemon it may be, besides
+                          root. NULL: $LIGHTERD_OWNER, else this process's user */
+    bool no_reconnect; /* as lighter_set_reconnect(client, 0), from the first word on */
+    lighter_on_notice *on_notice; /* NULL: nothing is said. A program that waits without
+                                     a word is a riddle: print the message */
+    void *notice_context;         /* borrowed until lighter_disconnect() */
+};
+
+/* As lighter_connect(). Where another user listens than may be, that is LIGHTER_E_STATE,
+ * and nothing was sent. A daemon that dies before it has answered is looked for again.
+ */
+int lighter_connect_as(struct lighter_client **ret_client,
+                       const struct lighter_connect_spec *spec,
+                       struct lighter_error *err);
 
 /* How long a daemon that goes away is looked for before a call fails; 0 (or less): not
  * at all. Else $LIGHTERD_RECONNECT_SECONDS of the time of lighter_connect() says it, or
@@ -174,6 +207,14 @@ struct lighter_job_spec {
     const char *pipeline;     /* instead of writers: those that the daemon's
                                  configuration has under this name; relative paths in it
                                  start from cwd */
+    const char *attempt;      /* which start of the program this is, and which epoch of
+                                 it: the same for all ranks, and never the same twice; 1
+                                 to 64 of A-Z a-z 0-9 . _ -. NULL: nobody knows */
+    const char *fingerprint;  /* what the outputs are computed with, a digest of the model
+                                 say: the same for all ranks, and where `resume` goes on.
+                                 NULL: not compared */
+    double rank_wait;         /* seconds to wait for ranks that do not come. 0: as the
+                                 daemon is set; below: for ever */
 };
 
 /* A job as this connection sees it. Plain data. */
@@ -203,13 +244,19 @@ int lighter_open(struct lighter_client *client, const struct lighter_job_spec *s
  * the next daemon.
  * `batch_idx` and `dataloader_idx` are recorded, and name the batch in errors.
  *
- * An error is this batch's or, because the daemon writes while this process goes on,
- * that of an earlier batch of the job ("batch 7: ..."). Nothing of *this* batch was
- * sent in either case. The job goes on: write again, or lighter_abort().
+ * An error is this batch's, of which nothing was sent then; or, because the daemon writes
+ * while this process goes on, that of an earlier batch of the job ("batch 7: ..."), and
+ * then *this* batch was sent: lighter_handed_over() has grown. The job goes on: write the
+ * next one, or lighter_abort().
  */
 int lighter_write(struct lighter_client *client, int64_t handle,
                   const struct lighter_outputs *outputs, int64_t batch_idx,
                   int64_t dataloader_idx, struct lighter_error *err);
+
+/* How many batches of the job were handed over by this rank; also by an earlier process,
+ * with `resume`. -1 where there is no such job.
+ */
+int64_t lighter_handed_over(const struct lighter_client *client, int64_t handle);
 
 /* Wait until every batch of the job is with the daemon's kernel: no death of a process,
  * this one or the daemon, loses it then. Returns the error of an earlier batch, as

@@ -431,6 +431,7 @@ main(void)
     Suite *suite = suite_create("client_answers");
     TCase *tcase;
 
+    setenv("LIGHTERD_RECONNECT_SECONDS", "0", 1); /* there is no next one */
     tcase = unit_case(suite, "strangers");
     tcase_add_test(tcase, nobody_who_listens_is_an_error_of_its_own);
     tcase_add_loop_test(tcase, a_stranger_is_told_from_a_daemon, 0, N_STRANGERS);

@@ -77,6 +77,18 @@ START_TEST(the_bytes_of_the_protocol_page_are_a_request)
 }
 END_TEST
 
+START_TEST(a_notification_has_no_id)
+{
+    struct message message;
+
+    ck_assert_int_eq(parse_json(&message, "[2, 'waiting', {'a': 1}]", NULL), 0);
+    ck_assert_int_eq(message.type, MESSAGE_NOTIFICATION);
+    ck_assert(message_is(&message, "waiting"));
+    ck_assert_ptr_nonnull(params_find(message.params, "a"));
+    message_done(&message);
+}
+END_TEST
+
 START_TEST(a_response_is_an_error_or_a_result)
 {
     struct message message;
@@ -198,7 +210,9 @@ START_TEST(sound_objects_that_are_no_message_are_refused)
     expect_refused("[2, 1, 'm', {}]", envelope);
     expect_refused("[-1, 1, 'm', {}]", envelope);
     expect_refused("['0', 1, 'm', {}]", envelope);
-    expect_refused("[2, 'event', {}]", envelope);
+    expect_refused("[2, 'event']", envelope);
+    expect_refused("[2, 'event', []]",
+                   "not a message: expected params that are a map");
     expect_refused("[0, 1, 2, {}]",
                    "not a message: expected a method that is a string");
     expect_refused("[0, 1, 'bin:m', {}]",
@@ -458,6 +472,7 @@ main(void)
 
     tcase_add_test(parsing, a_request_is_a_method_and_params);
     tcase_add_test(parsing, the_bytes_of_the_protocol_page_are_a_request);
+    tcase_add_test(parsing, a_notification_has_no_id);
     tcase_add_test(parsing, a_response_is_an_error_or_a_result);
     tcase_add_test(parsing,
                    a_look_at_a_request_finds_what_parsing_would_in_every_encoding);
