@@ -62,6 +62,8 @@ class Past:
             first = self._first
             for count, batch_idx, dataloader_idx, n_samples in self._runs:
                 if first <= seq < first + count:
+                    if batch_idx is None:  # nothing is recorded of it
+                        return None
                     return [batch_idx + seq - first, dataloader_idx, n_samples]
                 first += count
             if not self._next or seq < self._first:

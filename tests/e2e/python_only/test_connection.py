@@ -448,6 +448,13 @@ def resume(play):
         connection.close()
 
 
+def test_a_batch_of_which_nothing_is_recorded_is_any(resume, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.RUNS", [[5, None, None, 0]])
+    job, _ = resume()
+    for n, batch_idx, dataloader_idx in SAME:
+        job.write({"x": [0] * n}, batch_idx, dataloader_idx)
+
+
 SAME = [(8, 0, 0), (8, 1, 0), (8, 2, 0), (2, 0, 1), (5, 1, 1)]
 
 
