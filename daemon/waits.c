@@ -40,6 +40,12 @@ is_there(const struct rank *rank)
            rank->state == RANK_CLOSING;
 }
 
+static bool
+is_present(const struct rank *rank)
+{
+    return is_there(rank) || rank->state == RANK_ENDED;
+}
+
 /* Those that are there have all ended, or wait for the next epoch, and that is not all.
  */
 static bool
@@ -106,25 +112,37 @@ say_ranks(struct wait_report *report, uint32_t n_all, uint32_t world_size)
     say(report, " of %" PRIu32, world_size);
 }
 
+/* Of those that have come: how many are neither missing nor lost? */
+static uint32_t
+count_present(const struct job *job)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < job->n_ranks; i++)
+        n += is_present(job->ranks[i]);
+    return n;
+}
+
+/* Looks at no more ranks than have come and are asked for: a world_size is quickly
+ * said, and this is done once a second.
+ */
 uint32_t
 job_missing_ranks(const struct job *job, uint32_t *ret_ranks, uint32_t max)
 {
-    uint32_t n = 0, at = 0; /* at: in job->ranks, by number */
+    uint32_t n_missing, at = 0, n = 0; /* at: in job->ranks, by number */
 
     if (job->state != JOB_OPEN)
         return 0;
-    for (uint32_t number = 0; number < job->world_size; number++) {
+    n_missing = job->world_size - count_present(job);
+    for (uint32_t number = 0; n < max && n < n_missing; number++) {
         const struct rank *rank = NULL;
 
         if (at < job->n_ranks && job->ranks[at]->number == number)
             rank = job->ranks[at++];
-        if (rank && (is_there(rank) || rank->state == RANK_ENDED))
-            continue;
-        if (n < max)
-            ret_ranks[n] = number;
-        n++;
+        if (!rank || !is_present(rank))
+            ret_ranks[n++] = number;
     }
-    return n;
+    return n_missing;
 }
 
 /* Did an earlier daemon know one of them? */
