@@ -5,6 +5,7 @@ import pytest
 import trainers
 from trainers import by_hand, predict
 
+import lighterd
 from lighterd.callbacks import BaseWriter, CsvWriter, FileWriter, PipelineWriter
 
 BATCHES = [{"p": [1, 2]}, {"p": [3]}]
@@ -226,6 +227,47 @@ def test_outputs_that_are_a_tensor_are_not_asked_whether_they_are_true(
     with pytest.raises(TypeError):
         predict([writer], trainer, [torch.zeros(2, 2)])
     writer.on_exception(trainer, None, TypeError())
+
+
+# ---- what writers of one job want of it ----
+
+
+def test_another_fingerprint_is_refused_at_resume(table, daemon, tmp_path):
+    def start(fingerprint):
+        wishes = {"resume": True, "fingerprint": fingerprint, "rank_wait": 5}
+        writer = CsvWriter(tmp_path / "a.csv", ["p"], socket=daemon.socket, **wishes)
+        trainer = by_hand()
+        writer.setup(trainer, None, "predict")
+        return writer, trainer
+
+    writer, trainer = start("model 1")
+    writer.on_predict_batch_end(trainer, None, BATCHES[0], None, 0)
+    writer.on_exception(trainer, None, MemoryError())
+
+    writer, trainer = start("model 2")
+    with pytest.raises(lighterd.StateError, match="fingerprint"):
+        writer.on_predict_epoch_start(trainer, None)
+    writer.on_exception(trainer, None, ValueError())
+
+
+def test_writers_of_one_job_that_want_different_things_are_refused(daemon, tmp_path):
+    trainer = by_hand()
+    a, b = (
+        CsvWriter(tmp_path / f"{wait}.csv", ["p"], rank_wait=wait, socket=daemon.socket)
+        for wait in (2, 3)
+    )
+    a.setup(trainer, None, "predict")
+
+    with pytest.raises(ValueError, match="writers that share a job have rank_wait 2 and 3"):
+        b.setup(trainer, None, "predict")
+    a.on_exception(trainer, None, ValueError())
+
+
+def test_a_trainer_of_several_nodes_is_refused_before_anything_is_opened(table, tmp_path):
+    with pytest.raises(ValueError, match="several nodes are not supported yet"):
+        table("a").setup(by_hand(0, 2, num_nodes=2), None, "predict")
+
+    assert not list(tmp_path.iterdir())
 
 
 # ---- several trainers, several stages ----

@@ -19,6 +19,7 @@ from .job import Job
 from .launch import connect
 from .local import LocalFiles
 from .outputs import normalize
+from .owner import Owner
 from .progress import Bar
 from .voice import logger
 from .writers import Writer
@@ -30,6 +31,7 @@ LIGHTNING = ("lightning", "pytorch_lightning")
 
 def of(
     trainer: Any,
+    callback: Any,
     job: Optional[str],
     socket: Optional[PathLike],
     pipeline: Optional[str] = None,
@@ -39,7 +41,8 @@ def of(
     sessions = vars(trainer).setdefault(ATTRIBUTE, {})
     key = (job, socket, pipeline, directory)
     if key not in sessions:
-        sessions[key] = Session(trainer, *key)
+        sessions[key] = Session(trainer, callback.owner, *key)
+    sessions[key].heed(callback)
     return sessions[key]
 
 
@@ -90,6 +93,7 @@ class Session:
     def __init__(
         self,
         trainer: Any,
+        owner: Optional[Owner],
         job: Optional[str],
         socket: Optional[PathLike],
         pipeline: Optional[str],
@@ -99,7 +103,7 @@ class Session:
         self._pipeline = pipeline
         self._directory = directory
         self._world = world.of_trainer(trainer)
-        self._connection = connect(socket)
+        self._connection = connect(socket, owner)
         self._places: List[_Place] = []
         self._job: Optional[Job] = None
         self._shared: Optional[_Shared] = None
@@ -107,8 +111,20 @@ class Session:
         self._ended_early: Set[_Place] = set()  # the job has ended before they came
         self._bar = Bar()
         self.callbacks: Sequence[Any] = ()  # of the trainer, while it calls a hook
-        self.resume = False  # one of the callbacks wants it
+        self._resume = False  # one of the callbacks wants it
+        self._wishes: Dict[str, Any] = {}
         self.encoders = self._connection.encoders
+
+    def heed(self, callback: Any) -> None:
+        """What one of the callbacks wants is for the job that all of them share."""
+        self._resume |= callback.resume
+        for wish in ("fingerprint", "rank_wait"):
+            told = getattr(callback, wish)
+            if told is not None and self._wishes.setdefault(wish, told) != told:
+                raise ValueError(
+                    f"writers that share a job have {wish} {self._wishes[wish]!r} and "
+                    f"{told!r}: tell it once, or give each its own `job`"
+                )
 
     def join(self, callback: Any, writer: Writer) -> Member:
         for place in self._places:
@@ -146,7 +162,8 @@ class Session:
                 rank=self._world.rank,
                 world_size=self._world.size,
                 attempt=self._world.attempt,
-                resume=self.resume,
+                resume=self._resume,
+                **self._wishes,
                 total=total and total * self._count_groups(),
             )
 

@@ -13,6 +13,7 @@ import sys
 import uuid
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from . import world
 from .address import PathLike
 from .launch import connect
 from .parameters import Parameters
@@ -56,33 +57,38 @@ class Training:
             {**each, "options": self._parameters.resolve(each["options"])}
             for each in policies
         ]
+        self._world = world.of_trainer(trainer)
         self.name = job or _agree_on_name(trainer)
         self._flags = Flags(trainer, self._parameters.items)
         self._connection = connect(socket)
         self._answer: Optional[Answer] = None
         try:
-            self._open(trainer, policies)
+            self._open(policies)
         except BaseException:
             self._connection.close()
             raise
 
-    def _open(self, trainer: Any, policies: List[Dict[str, Any]]) -> None:
+    def _open(self, policies: List[Dict[str, Any]]) -> None:
         if "restore" in self._connection.features:
             for each in policies:
                 if each["options"]["others"] == "keep":
                     each["options"]["others"] = "restore"
-        opened = self._connection.open(
-            {
-                "job": self.name,
-                "stage": "fit",
-                "rank": getattr(trainer, "global_rank", 0),
-                "world_size": getattr(trainer, "world_size", 1),
-                "cwd": os.getcwd(),
-                "writers": [],
-                "policies": policies,
-                "parameters": self._parameters.names,
-            }
-        )
+        params = {
+            "job": self.name,
+            "stage": "fit",
+            "rank": self._world.rank,
+            "world_size": self._world.size,
+            "cwd": os.getcwd(),
+            "writers": [],
+            "policies": policies,
+            "parameters": self._parameters.names,
+        }
+        if "attempt" in self._connection.features:
+            attempt = self._world.attempt(self.name)
+            if attempt is not None:
+                params["attempt"] = attempt
+        opened = self._connection.open(params)
+        world.opened(self.name)
         self._handle = opened["handle"]
         self._n_lives = self._connection.n_lives
 

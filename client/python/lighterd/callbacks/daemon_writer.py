@@ -8,11 +8,12 @@ has of each is kept there. All in the trainer's thread.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional, Union
+from typing import Any, Dict, Iterator, Optional, Tuple, Union
 
 from .. import session, writers
 from ..address import PathLike
 from ..local import LocalFiles
+from ..owner import Owner
 from ..voice import logger
 from .base_writer import STAGE, BaseWriter
 
@@ -28,6 +29,10 @@ class DaemonWriter(BaseWriter):
         socket: The daemon's socket; see `lighterd.address`.
         resume: Go on where an earlier run was interrupted, if one was. The trainer
             predicts all of it again; what was written is not written again.
+        fingerprint: Any text, say of the model and its configuration, that must be the
+            same where a run is resumed.
+        rank_wait: For how many seconds to wait for ranks that do not come; 0: for ever.
+        owner: The user whose daemon it may be, besides root and this process's.
         return_predictions: False has `trainer.predict` keep no predictions in memory.
     """
 
@@ -38,12 +43,18 @@ class DaemonWriter(BaseWriter):
         job: Optional[str] = None,
         socket: Optional[PathLike] = None,
         resume: bool = False,
+        fingerprint: Optional[str] = None,
+        rank_wait: Optional[float] = None,
+        owner: Optional[Owner] = None,
         return_predictions: Optional[bool] = None,
     ) -> None:
         super().__init__(writers.target(path), return_predictions=return_predictions)
         self.job = job
         self.socket = socket
         self.resume = resume
+        self.fingerprint = fingerprint
+        self.rank_wait = rank_wait
+        self.owner = owner
         self._output: Optional[Output] = None
 
     def _connect(self, trainer: Any) -> Output:
@@ -51,9 +62,11 @@ class DaemonWriter(BaseWriter):
         raise NotImplementedError
 
     def _session(self, trainer: Any) -> session.Session:
-        shared = session.of(trainer, self.job, self.socket)
-        shared.resume |= self.resume
-        return shared
+        return session.of(trainer, self, *self._place())
+
+    def _place(self) -> Tuple[Any, ...]:
+        """What the writers that share a session have in common."""
+        return self.job, self.socket
 
     def _look_at_path(self) -> None:
         """The daemon does, and says what is there."""

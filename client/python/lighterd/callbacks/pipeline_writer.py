@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Tuple
 
 from .. import session
 from ..address import PathLike
@@ -27,10 +27,8 @@ class PipelineWriter(DaemonWriter):
     def _directory(self) -> Path:
         return self.path
 
-    def _session(self, trainer: Any) -> session.Session:
-        shared = session.of(trainer, self.job, self.socket, self.pipeline, self.path)
-        shared.resume |= self.resume
-        return shared
+    def _place(self) -> Tuple[Any, ...]:
+        return self.job, self.socket, self.pipeline, self.path
 
     def _connect(self, trainer: Any) -> session.Member:
         return self._session(trainer).join_pipeline(self)
