@@ -1,0 +1,1 @@
+"""What `lighter` imports as `project`."""

@@ -1,0 +1,1 @@
+"""By this file the command `lighter` knows a project."""
