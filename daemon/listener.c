@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BACKLOG 128
@@ -72,6 +73,25 @@ is_served(const struct sockaddr_un *address)
     return !is_refused;
 }
 
+/* A daemon that was killed lets go of its lock a moment before its socket, longer where
+ * the machine is busy: who has the lock waits for that.
+ */
+#define LEAVING_MS 2000
+#define LOOK_AGAIN_MS 10
+
+static bool
+stays_served(const struct sockaddr_un *address)
+{
+    const struct timespec pause = {.tv_nsec = LOOK_AGAIN_MS * 1000000L};
+
+    for (int waited_ms = 0; waited_ms < LEAVING_MS; waited_ms += LOOK_AGAIN_MS) {
+        if (!is_served(address))
+            return false;
+        nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
 /* Only a socket that nobody listens on: a dead daemon's. Whatever else has that name is
  * somebody's file.
  */
@@ -89,7 +109,7 @@ remove_stale(const struct listener *listener, struct lighter_error *err)
                             "'%s' is there and is no socket: lighterd does not replace "
                             "it; choose another socket, or move that away",
                             path);
-    if (r == 0 && is_served(&listener->address))
+    if (r == 0 && stays_served(&listener->address))
         return fail_taken(listener, err);
     if (r == 0)
         r = own_remove(AT_FDCWD, path, &id, err);
