@@ -360,7 +360,7 @@ def test_sighup_reloads_where_there_is_a_file(start_daemon, tmp_path):
     daemon = start_daemon("--config", config)
     config.write_text('{"drain": 21}')
     daemon.process.send_signal(signal.SIGHUP)
-    daemons.until(lambda: 'reloaded applied="drain"' in daemon.log(), "it has reloaded")
+    daemons.until(lambda: 'reloaded applied=drain ' in daemon.log(), "it has reloaded")
     assert daemon.ask("ping")
 
 
