@@ -210,7 +210,7 @@ int
 claims_add(struct claims *claims, const struct claim_of *of, int fd, const char *name,
            struct claim **ret_claim, struct lighter_error *err)
 {
-    struct claim *claim, *other;
+    struct claim *claim = NULL, *other;
     int r = make(claims, of, fd, name, &claim, err);
 
     if (r < 0)

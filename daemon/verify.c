@@ -162,7 +162,7 @@ confirm(struct verification *it, size_t index, struct lighter_error *err)
 {
     struct progress *progress = &it->progress[index];
     const struct rows *rows = &progress->last;
-    uint64_t digest;
+    uint64_t digest = 0;
     int r = 0;
 
     if (!progress->has_last)
