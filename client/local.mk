@@ -8,7 +8,7 @@ liblighter_la_SOURCES = client/c/answer.c client/c/answer.h client/c/channel.c \
 	client/c/owner.c client/c/owner.h \
 	client/c/channel.h client/c/client.c client/c/client.h client/c/job.c \
 	client/c/jsonwire.c client/c/jsonwire.h client/c/memory.c client/c/memory.h client/c/outputs.c \
-	client/c/outputs.h client/c/restore.c \
+	client/c/outputs.h client/c/past.c client/c/past.h client/c/restore.c \
 	client/c/session.c client/c/session.h client/c/write.c
 liblighter_la_CPPFLAGS = $(AM_CPPFLAGS) $(MSGPACK_CFLAGS) $(JANSSON_CFLAGS)
 liblighter_la_LIBADD = libwire.la $(JANSSON_LIBS)
@@ -101,7 +101,8 @@ EXTRA_DIST += $(lighterd_python) $(lighterd_callbacks) client/python/README.md c
 
 if HAVE_CHECK
 client_tests = tests/unit/test_client tests/unit/test_client_answers \
-	tests/unit/test_client_memory tests/unit/test_client_outputs \
+	tests/unit/test_client_memory \
+	tests/unit/test_client_outputs tests/unit/test_client_past \
 	tests/unit/test_client_restore
 ctl_tests = tests/unit/test_ctl_options tests/unit/test_ctl_output tests/unit/test_ctl_screen
 check_PROGRAMS += $(client_tests) $(ctl_tests)
@@ -126,6 +127,10 @@ tests_unit_test_client_outputs_SOURCES = tests/unit/test_client_outputs.c \
 	tests/unit/client_peer.c tests/unit/client_peer.h
 tests_unit_test_client_outputs_CPPFLAGS = $(client_test_flags)
 tests_unit_test_client_outputs_LDADD = $(client_test_libs)
+tests_unit_test_client_past_SOURCES = tests/unit/test_client_past.c \
+	tests/unit/client_peer.c tests/unit/client_peer.h
+tests_unit_test_client_past_CPPFLAGS = $(client_test_flags)
+tests_unit_test_client_past_LDADD = $(client_test_libs)
 tests_unit_test_client_restore_SOURCES = tests/unit/test_client_restore.c \
 	tests/unit/client_peer.c tests/unit/client_peer.h
 tests_unit_test_client_restore_CPPFLAGS = $(client_test_flags)

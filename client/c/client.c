@@ -61,6 +61,22 @@ read_limits(const msgpack_object *result, struct lighter_hello *hello,
     return r < 0 ? r : 0;
 }
 
+/* What this library asks only where it is there. */
+static int
+read_features(const msgpack_object *result, bool *ret_tells_past,
+              struct lighter_error *err)
+{
+    msgpack_object_array names = {0};
+    int r = params_array(result, "features", &names, err);
+
+    *ret_tells_past = false;
+    for (uint32_t i = 0; i < names.size; i++)
+        if (names.ptr[i].type == MSGPACK_OBJECT_STR &&
+            params_str_is(names.ptr[i].via.str, "past"))
+            *ret_tells_past = true;
+    return r < 0 ? r : 0;
+}
+
 static int
 read_hello(struct lighter_client *client, const msgpack_object *result,
            struct lighter_error *err)
@@ -72,6 +88,8 @@ read_hello(struct lighter_client *client, const msgpack_object *result,
     if (r == 0)
         r = params_required(params_string(result, "server", &server, err), "server",
                             err);
+    if (r == 0)
+        r = read_features(result, &client->tells_past, err);
     if (r < 0)
         return answer_malformed("hello", err);
     free(client->server);

@@ -1,11 +1,12 @@
-/* client.h - what a struct lighter_client holds, for client.c, restore.c, job.c and
- * write.c.
+/* client.h - what a struct lighter_client holds, for client.c, restore.c, job.c,
+ * past.c and write.c.
  */
 #ifndef CLIENT_CLIENT_H
 #define CLIENT_CLIENT_H
 
 #include <lighter/client.h>
 
+#include "client/c/past.h"
 #include "client/c/session.h"
 
 /* A job's name and stage that this connection has opened once. */
@@ -19,13 +20,14 @@ struct opened {
 struct client_job {
     struct client_job *next;
     struct frame params; /* of its `open`: keys and values, packed */
-    uint32_t n_params;
+    uint32_t n_params, rank;
     bool resume;
     bool again;     /* the daemon has not seen the epoch before */
     int64_t handle; /* 0: it is not open yet */
     int64_t id;     /* the daemon's, of this epoch; 0: that one has none */
     bool is_published;
-    int64_t seq; /* of the batch that was sent last */
+    struct past past; /* owned */
+    int64_t seq;      /* of the batch that was sent last, or is committed */
     uint32_t n_unanswered;
     uint32_t n_failed; /* batches whose errors nobody was told of yet */
     int failed;        /* what the first of them failed with */
@@ -39,6 +41,7 @@ struct lighter_client {
     char *name, *server;          /* owned: what hello said, and heard: hello.server */
     double reconnect_seconds;     /* 0: a daemon that goes away is the end */
     pid_t pid;                    /* whose it is: no child of a fork's */
+    bool tells_past;              /* the daemon has the method `past` */
     lighter_on_notice *on_notice; /* or NULL */
     void *notice_context;         /* borrowed */
     struct opened *opened_names;  /* owned */

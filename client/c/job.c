@@ -34,6 +34,7 @@ job_free(struct client_job *job)
 {
     if (job) {
         free(job->params.data);
+        past_done(&job->past);
         free(job);
     }
     return NULL;
@@ -257,6 +258,7 @@ add_job(struct lighter_client *client, struct client_job *job,
     }
     job->handle = opened->handle;
     job->seq = opened->committed_batches;
+    past_begin(&job->past, opened->committed_batches);
     job->next = client->jobs;
     client->jobs = job;
     return 0;
@@ -336,6 +338,7 @@ lighter_open(struct lighter_client *client, const struct lighter_job_spec *spec,
     if (!job)
         return fail_nomem(err);
     job->resume = spec->resume;
+    job->rank = spec->rank;
     r = open_job(client, spec, job, ret_job, err);
     if (r < 0)
         job_free(job);
@@ -436,6 +439,8 @@ lighter_end(struct lighter_client *client, int64_t handle, bool wait,
     if (!job)
         return -EINVAL;
     r = job_commit(&client->session, job, err);
+    if (r == 0)
+        r = past_check_end(&job->past, job->rank, err);
     if (r < 0)
         return r;
     r = call_about(&client->session, job,

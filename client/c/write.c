@@ -191,6 +191,8 @@ lighter_write(struct lighter_client *client, int64_t handle,
     if (!job)
         return -EINVAL;
     r = outputs_check(outputs, err);
+    if (r == 0)
+        r = past_check_write(&job->past, err);
     if (r < 0)
         return wrap_batch(err, r, batch_idx, dataloader_idx);
     r = session_poll(&client->session, err);

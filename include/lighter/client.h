@@ -21,12 +21,13 @@
  * it: strings, arrays and tensor bytes may be changed or freed when a call returns.
  *
  * Threads: any thread, one at a time for one client (or one struct lighter_outputs).
- * Two clients have nothing in common. A child of fork() must not use its parent's: calls
- * fail there (LIGHTER_E_STATE). It should call lighter_disconnect(), which says nothing to
- * the daemon: else a parent that dies leaves a connection that seems to live. What is
- * executed has no copy.
+ * Two clients have nothing in common. A child of fork() must not use its parent's:
+ * calls fail there (LIGHTER_E_STATE). It should call lighter_disconnect(), which says
+ * nothing to the daemon: else a parent that dies leaves a connection that seems to
+ * live. What is executed has no copy.
  *
- * Errors: a call returns 0, or a negative errno with `err` filled (it may be NULL).
+ * Errors: a call returns 0 (lighter_skip() 1, too), or a negative errno with `err`
+ * filled (it may be NULL).
  * What the daemon refused has the code, the errno and the sample that the daemon gave.
  * Results (ret_*) are untouched then. A connection that broke (LIGHTER_E_PROTOCOL, or
  * LIGHTER_E_OS on a socket) stays broken: each later call answers the same error, and
@@ -223,7 +224,7 @@ struct lighter_job {
 
     /* With `resume`: batches of this rank that the daemon is done with already, and the
      * samples in them. The next lighter_write() is the batch after them: pass over so
-     * many of the same data. Else 0.
+     * many of the same data, with lighter_skip(). Else 0.
      */
     int64_t committed_batches, committed_samples;
     size_t n_warnings;
@@ -236,6 +237,24 @@ struct lighter_job {
  */
 int lighter_open(struct lighter_client *client, const struct lighter_job_spec *spec,
                  struct lighter_job *ret_job, struct lighter_error *err);
+
+enum { LIGHTER_SKIPPED = 1 };
+
+/* Is the next batch written already? It is passed over then:
+ *
+ *     for each batch:
+ *         r = lighter_skip(client, job.handle, n_samples, batch_idx, 0, &err);
+ *         if (r < 0) stop; if (r == 0) compute it, and lighter_write() it
+ *
+ * It is LIGHTER_E_STATE where it is not the batch that was written then: a resumed run
+ * with other batches, or another order, would double some samples and lose others.
+ * `n_samples` below 0 is not compared; nor are batches that a program passes over
+ * without this. One that begins with it has to pass over all of them so, else
+ * lighter_write() and lighter_end() fail, and nothing is written.
+ * Return: LIGHTER_SKIPPED: passed over; 0: it is to be written; a negative errno.
+ */
+int lighter_skip(struct lighter_client *client, int64_t handle, int64_t n_samples,
+                 int64_t batch_idx, int64_t dataloader_idx, struct lighter_error *err);
 
 /* Hand a batch to every writer of the job.
  *
@@ -272,7 +291,8 @@ int lighter_flush(struct lighter_client *client, int64_t handle,
                   struct lighter_error *err);
 
 /* This rank has no more batches. First does what lighter_commit() does: where that
- * fails, nothing was ended, and the job is as after lighter_commit().
+ * fails, nothing was ended, and the job is as after lighter_commit(). The same where
+ * fewer batches were passed over (lighter_skip()) than are there.
  *
  * With `wait`, returns when every rank has ended and the outputs are published, whole,
  * under their final names; else as soon as the daemon knows. The handle is gone then,

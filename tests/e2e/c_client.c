@@ -1,10 +1,10 @@
 /* c_client.c - one rank that writes a known epoch through liblighter.
  *
- *     c_client N_BATCHES [resume]
+ *     c_client N_BATCHES [resume [FIRST_BATCH_IDX]]
  *
- * writes p.csv and files/ from the working directory, as $RANK of $WORLD_SIZE, and
- * prints the number of each batch that it has handed over, at last how many daemons it
- * lost.
+ * writes p.csv and files/ from the working directory, as $RANK of $WORLD_SIZE with
+ * $ATTEMPT, $FINGERPRINT and $RANK_WAIT, and prints the number of each batch that it
+ * has handed over, at last how many daemons it lost. It complains of what it waits for.
  */
 #include <lighter/client.h>
 
@@ -30,6 +30,14 @@ require(int r, const char *what)
         return;
     fprintf(stderr, "c_client: %s: %s\n", what, err.message);
     exit(EXIT_FAILURE);
+}
+
+static void
+on_notice(void *context, const struct lighter_notice *notice)
+{
+    (void)context;
+    fprintf(stderr, "%s: %s\n", notice->reason ? notice->reason : "on",
+            notice->message);
 }
 
 static long
@@ -66,12 +74,18 @@ int
 main(int argc, char **argv)
 {
     long n_batches = number(argc > 1 ? argv[1] : NULL, 10);
-    struct lighter_job_spec spec = {.job = "c-client",
-                                    .rank = (uint32_t)number(getenv("RANK"), 0),
-                                    .world_size =
-                                        (uint32_t)number(getenv("WORLD_SIZE"), 1),
-                                    .writers_json = writers,
-                                    .resume = argc > 2};
+    struct lighter_job_spec spec = {
+        .job = "c-client",
+        .rank = (uint32_t)number(getenv("RANK"), 0),
+        .world_size = (uint32_t)number(getenv("WORLD_SIZE"), 1),
+        .writers_json = writers,
+        .resume = argc > 2,
+        .attempt = getenv("ATTEMPT"),
+        .fingerprint = getenv("FINGERPRINT"),
+        .rank_wait = (double)number(getenv("RANK_WAIT"), 0)};
+    struct lighter_connect_spec how = {.client_name = "c_client",
+                                       .on_notice = on_notice};
+    int64_t first_idx = number(argc > 3 ? argv[3] : NULL, 0);
     struct lighter_outputs *outputs = lighter_outputs_new();
     struct lighter_client *client;
     struct lighter_job job;
@@ -79,11 +93,18 @@ main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (!outputs)
         return EXIT_FAILURE;
-    require(lighter_connect(&client, NULL, "c_client", &err), "connect");
+    require(lighter_connect_as(&client, &how, &err), "connect");
     require(lighter_open(client, &spec, &job, &err), "open");
-    for (int64_t batch = job.committed_batches; batch < n_batches; batch++) {
+    for (int64_t batch = 0; batch < n_batches; batch++) {
+        int64_t batch_idx = first_idx + batch;
+        int r = lighter_skip(client, job.handle, N_SAMPLES, batch_idx, 0, &err);
+
+        if (r == LIGHTER_SKIPPED)
+            continue;
+        require(r, "skip");
         put_batch(outputs, spec.rank, batch);
-        require(lighter_write(client, job.handle, outputs, batch, 0, &err), "write");
+        require(lighter_write(client, job.handle, outputs, batch_idx, 0, &err),
+                "write");
         printf("%ld\n", (long)batch);
         usleep(1000); /* stands for a model */
     }

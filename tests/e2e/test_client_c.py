@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 
 import daemons
 import judges
@@ -38,6 +39,17 @@ class Daemon:
 
         daemons.until(listens, "it listens")
 
+    def until_interrupted(self):
+        def is_interrupted():
+            with rawclient.RawClient(self.path) as client:
+                client.call("hello", protocol=1)
+                jobs = client.call("jobs")["jobs"]
+            return [(job["state"], job["live"]) for job in jobs] == [
+                ("interrupted", False)
+            ]
+
+        daemons.until(is_interrupted, "its job is interrupted")
+
     def kill_and_start(self):
         self._process.kill()
         self._process.wait()
@@ -65,10 +77,19 @@ def daemon(socket_dir, monkeypatch):
 class Program:
     """One rank. What it prints is read as it comes: else it would be held up."""
 
-    def __init__(self, daemon, directory, *arguments, rank=0, world_size=1):
+    def __init__(
+        self,
+        daemon,
+        directory,
+        *arguments,
+        rank=0,
+        world_size=1,
+        n_batches=N_BATCHES,
+        **environment,
+    ):
         self.n_written = self.n_lost = 0
         self._process = subprocess.Popen(
-            [PROGRAM, str(N_BATCHES), *arguments],
+            [PROGRAM, str(n_batches), *arguments],
             cwd=directory,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -78,6 +99,7 @@ class Program:
                 "LIGHTERD_SOCKET": daemon.path,
                 "RANK": str(rank),
                 "WORLD_SIZE": str(world_size),
+                **environment,
             },
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -102,16 +124,24 @@ class Program:
         self._close()
 
     def end(self):
+        """What it has said."""
         status = self._process.wait(60)
         assert status == 0, self._process.stderr.read()
-        self._close()
+        return self._close()
+
+    def refusal(self):
+        """What it says at its end, which is none."""
+        assert self._process.wait(60) == 1
+        return self._close()
 
     def _close(self):
         self._process.wait()
         self._reader.join()
-        daemons.assert_clean_log(self._process.stderr.read())
+        said = self._process.stderr.read()
+        daemons.assert_clean_log(said)
         self._process.stdout.close()
         self._process.stderr.close()
+        return said
 
 
 def contents(directory):
@@ -172,6 +202,66 @@ def test_a_program_that_is_killed_goes_on_with_resume(daemon, undisturbed, tmp_p
         rank.end()
 
     assert contents(directory) == undisturbed
+
+
+@pytest.fixture
+def killed(daemon, tmp_path):
+    """A program that was killed in the middle: where it wrote, and how many batches."""
+    directory = tmp_path / "killed"
+    directory.mkdir()
+    program = Program(daemon, directory, FINGERPRINT="one")
+    program.until_written(20)
+    program.kill()
+    daemon.until_interrupted()
+    return directory
+
+
+def test_a_program_that_gives_other_batches_is_refused(daemon, killed):
+    other = Program(daemon, killed, "resume", "1", FINGERPRINT="one")
+
+    assert other.refusal().startswith(
+        "c_client: skip: this is not the run that was interrupted: batch 1 of this rank "
+        "had batch_idx 0 of dataloader 0, now it has batch_idx 1 of dataloader 0. "
+        "Nothing was written. "
+    )
+    assert other.n_written == 0
+    Program(daemon, killed, "resume", FINGERPRINT="one").end()
+    assert len(contents(killed)) == 4 * N_BATCHES + 1
+
+
+def test_a_program_that_gives_fewer_batches_ends_nothing(daemon, killed):
+    fewer = Program(daemon, killed, "resume", n_batches=5, FINGERPRINT="one")
+
+    said = fewer.refusal()
+    assert "end: this is not the run that was interrupted: rank 0 had written" in said
+    assert "and now only 5 came" in said
+    assert not (killed / "p.csv").exists()
+
+
+def test_a_program_with_another_fingerprint_does_not_resume(daemon, killed):
+    other = Program(daemon, killed, "resume", FINGERPRINT="two")
+
+    said = other.refusal()
+    assert said.startswith("c_client: open: ") and "fingerprint" in said
+
+
+def test_a_program_waits_for_other_ranks_no_longer_than_it_was_told(daemon, tmp_path):
+    alone = Program(daemon, tmp_path, world_size=2, n_batches=1, RANK_WAIT="1")
+
+    said = alone.refusal()
+    assert said.startswith("c_client: end: ") and "rank_wait" in said
+
+
+def test_a_program_that_waits_is_told_for_whom(daemon, tmp_path):
+    ranks = [Program(daemon, tmp_path, world_size=2, n_batches=1, ATTEMPT="a")]
+    time.sleep(11)
+    ranks += [Program(daemon, tmp_path, world_size=2, n_batches=1, rank=1, ATTEMPT="a")]
+
+    said = [rank.end() for rank in ranks]
+    waits, goes_on = said[0].splitlines()
+    assert waits.startswith("ranks: ") and "rank 1" in waits
+    assert goes_on.startswith("on: ")
+    assert said[1] == ""
 
 
 def read_request(file):

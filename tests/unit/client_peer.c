@@ -182,7 +182,7 @@ peer_greet(struct peer *peer)
 
     peer_expect(peer, "hello");
     message_begin_result(&out, peer->request.id);
-    msgpack_pack_map(&out.packer, 8);
+    msgpack_pack_map(&out.packer, 9);
     pack_key_int(&out.packer, "protocol", 1);
     pack_key_text(&out.packer, "server", "lighterd 9.9");
     pack_key_int(&out.packer, "pid", 17);
@@ -192,6 +192,10 @@ peer_greet(struct peer *peer)
     pack_key_int(&out.packer, "max_memory_bytes", peer->max_memory_bytes);
     pack_key(&out.packer, "writers");
     msgpack_pack_array(&out.packer, 0);
+    pack_key(&out.packer, "features");
+    msgpack_pack_array(&out.packer, 2);
+    pack_text(&out.packer, "only");
+    pack_text(&out.packer, peer->tells_past ? "past" : "passed");
     peer_send_out(peer, &out);
 }
 

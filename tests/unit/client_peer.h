@@ -27,6 +27,7 @@ struct peer {
     int64_t max_frame_bytes, max_objects, max_client_bytes, max_memory_bytes;
     int64_t job_id, committed; /* of the job: what `open` is told */
     bool is_published;
+    bool tells_past; /* as a feature */
     void (*serve)(struct peer *peer);
     struct frame_reader reader;
     struct message request; /* the last one; here until peer_finish() */
