@@ -101,7 +101,7 @@ EXTRA_DIST += $(lighterd_python) $(lighterd_callbacks) client/python/README.md c
 
 if HAVE_CHECK
 client_tests = tests/unit/test_client tests/unit/test_client_answers \
-	tests/unit/test_client_memory \
+	tests/unit/test_client_connect tests/unit/test_client_memory \
 	tests/unit/test_client_outputs tests/unit/test_client_past \
 	tests/unit/test_client_restore
 ctl_tests = tests/unit/test_ctl_options tests/unit/test_ctl_output tests/unit/test_ctl_screen
@@ -118,6 +118,10 @@ tests_unit_test_client_answers_SOURCES = tests/unit/test_client_answers.c \
 	tests/unit/client_peer.c tests/unit/client_peer.h
 tests_unit_test_client_answers_CPPFLAGS = $(client_test_flags)
 tests_unit_test_client_answers_LDADD = $(client_test_libs)
+tests_unit_test_client_connect_SOURCES = tests/unit/test_client_connect.c \
+	tests/unit/client_peer.c tests/unit/client_peer.h
+tests_unit_test_client_connect_CPPFLAGS = $(client_test_flags)
+tests_unit_test_client_connect_LDADD = $(client_test_libs)
 tests_unit_test_client_memory_SOURCES = tests/unit/test_client_memory.c \
 	client/c/memory.c client/c/memory.h tests/unit/client_peer.c \
 	tests/unit/client_peer.h

@@ -71,6 +71,16 @@ START_TEST(signals_interrupt_nothing)
 END_TEST
 
 static void
+expect_rank_wait(const struct peer *peer, double expected)
+{
+    double seconds = -1;
+
+    ck_assert_int_ge(
+        params_double(peer->request.params, "rank_wait", 0, 1e9, &seconds, NULL), 0);
+    ck_assert_double_eq(seconds, expected);
+}
+
+static void
 serve_open_alone(struct peer *peer)
 {
     msgpack_object_str text;
@@ -83,6 +93,12 @@ serve_open_alone(struct peer *peer)
     ck_assert(params_str_is(text, "/data"));
     ck_assert_int_eq(peer_param(peer, "rank"), 1);
     ck_assert_int_eq(peer_param(peer, "world_size"), 4);
+    ck_assert_int_eq(params_string(peer->request.params, "attempt", &text, NULL), 0);
+    ck_assert(params_str_is(text, "slurm-7.1"));
+    ck_assert_int_eq(params_string(peer->request.params, "fingerprint", &text, NULL),
+                     0);
+    ck_assert(params_str_is(text, "f00d"));
+    expect_rank_wait(peer, 90.5);
     peer_refuse(peer, peer->request.id,
                 (struct lighter_error){LIGHTER_E_STATE, 0, -1, "rank 1 is taken"});
 }
@@ -144,7 +160,10 @@ START_TEST(a_job_is_opened_as_it_was_specified)
                                                 .rank = 1,
                                                 .world_size = 4,
                                                 .cwd = "/data",
-                                                .writers_json = PEER_WRITERS},
+                                                .writers_json = PEER_WRITERS,
+                                                .attempt = "slurm-7.1",
+                                                .fingerprint = "f00d",
+                                                .rank_wait = 90.5},
                      &job, &err);
 
     ck_assert_int_eq(r, -EBUSY);
@@ -152,6 +171,42 @@ START_TEST(a_job_is_opened_as_it_was_specified)
     ck_assert_str_eq(err.message, "rank 1 is taken");
     ck_assert_int_eq(job.handle, 99);
 
+    lighter_disconnect(client);
+    peer_finish(&peer);
+}
+END_TEST
+
+static void
+serve_open_for_ever(struct peer *peer)
+{
+    peer_greet(peer);
+    peer_accept_job(peer);
+    ck_assert_ptr_null(params_find(peer->request.params, "attempt"));
+    ck_assert_ptr_null(params_find(peer->request.params, "fingerprint"));
+    expect_rank_wait(peer, 0);
+    peer_die(peer);
+    peer_rise(peer);
+    peer_greet_and_accept_job(peer);
+    expect_rank_wait(peer, 0);
+    peer_serve(peer, "ping");
+}
+
+START_TEST(a_wait_below_0_has_no_end_and_what_is_not_told_is_not_sent)
+{
+    struct lighter_client *client;
+    struct lighter_job job;
+    struct peer peer;
+    char *json;
+
+    peer_start(&peer, SIZE_MAX, serve_open_for_ever);
+    client = peer_connect(&peer);
+    ck_assert_ok(lighter_open(client,
+                              &(struct lighter_job_spec){.job = "p",
+                                                         .writers_json = PEER_WRITERS,
+                                                         .rank_wait = -1},
+                              &job, &oops));
+    ck_assert_ok(lighter_control(client, "ping", NULL, &json, &oops));
+    free(json);
     lighter_disconnect(client);
     peer_finish(&peer);
 }
@@ -492,6 +547,7 @@ main(void)
     tcase_add_loop_test(tcase, answers_cut_anywhere_are_understood, 0, UNIT_N_CHUNKS);
     tcase_add_test(tcase, signals_interrupt_nothing);
     tcase_add_test(tcase, a_job_is_opened_as_it_was_specified);
+    tcase_add_test(tcase, a_wait_below_0_has_no_end_and_what_is_not_told_is_not_sent);
     tcase_add_test(tcase, a_job_may_have_a_pipeline_instead_of_writers);
     tcase_add_test(tcase, writers_that_are_no_json_array_are_refused);
     tcase = unit_case(suite, "pipeline");
