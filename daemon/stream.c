@@ -267,6 +267,8 @@ static void
 wait_for_space(struct stream *stream)
 {
     stream->full = true;
+    stream->full_of = stream->shortage;
+    stream->full_error = stream->parts[0].error;
     if (stream->hurried) {
         stream_retry(stream, true);
         return;

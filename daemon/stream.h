@@ -127,6 +127,12 @@ struct stream_setup {
     void (*on_closed)(void *data, int r, const struct lighter_error *error);
 };
 
+/* A disk without space. */
+struct stream_shortage {
+    bool in_journal;            /* the journal's disk, not the outputs' */
+    struct storage_space space; /* what is left there */
+};
+
 struct stream {
     struct stream_setup setup;
     void *state;                       /* the plugin's */
@@ -138,20 +144,22 @@ struct stream {
     STAILQ_HEAD(, batch_share) tasks;  /* waiting; the first is in hand while busy */
     uint64_t n_waiting, bytes_waiting; /* in `tasks` */
     bool opened, busy, closing;
-    bool ending;                /* ... because no more batches come */
-    bool no_space;              /* for the batch in hand, says its last worker */
-    bool full;                  /* ... and so it waits for space */
-    bool journal_full;          /* likewise: the journal's disk, not the outputs' */
-    struct storage_space space; /* likewise: what is left there */
-    bool last_try;              /* it does not wait any more */
-    bool hurried;               /* none does: who sent them has gone */
-    bool spent;                 /* nor does the next one: one has waited in vain */
-    uint64_t full_since;        /* likewise; 0: it has not waited */
-    struct stream_part *parts;  /* max_parts of them; [0] does all that is not split */
-    unsigned n_parts;           /* of the batch in hand */
-    atomic_uint n_running;      /* of them, as workers count */
-    unsigned n_back;            /* of them, as the loop counts */
-    char *last_names;           /* notes of the files of the last batch */
+    bool ending;                     /* ... because no more batches come */
+    bool no_space;                   /* for the batch in hand, says its last worker */
+    bool full;                       /* ... and so it waits for space */
+    struct stream_shortage shortage; /* likewise: its last worker's */
+    bool last_try;                   /* it does not wait any more */
+    bool hurried;                    /* none does: who sent them has gone */
+    bool spent;                      /* nor does the next one: one has waited in vain */
+    uint64_t full_since;             /* likewise, while it is tried again too; 0: it has
+                                      * not waited */
+    struct stream_shortage full_of;  /* ... and for what: the loop's */
+    struct lighter_error full_error;
+    struct stream_part *parts; /* max_parts of them; [0] does all that is not split */
+    unsigned n_parts;          /* of the batch in hand */
+    atomic_uint n_running;     /* of them, as workers count */
+    unsigned n_back;           /* of them, as the loop counts */
+    char *last_names;          /* notes of the files of the last batch */
     size_t last_used, last_room;
 
     /* tables */

@@ -59,13 +59,13 @@ lacks_ranks(const struct job *job)
     return job->n_ended < job->world_size;
 }
 
-/* The first that waits for space, or NULL. */
+/* The first that waits for space, or NULL. While it tries again it waits still. */
 static const struct stream *
 full_stream(const struct job *job)
 {
     for (uint32_t i = 0; i < job->n_ranks; i++)
         for (uint32_t j = 0; job->ranks[i]->streams && j < job->n_outputs; j++)
-            if (job->ranks[i]->streams[j].full)
+            if (job->ranks[i]->streams[j].full_since)
                 return &job->ranks[i]->streams[j];
     return NULL;
 }
@@ -180,12 +180,13 @@ static void
 describe_space(const struct job *job, struct wait_report *report)
 {
     const struct stream *stream = full_stream(job);
-    const struct storage_space *space = stream ? &stream->space : &job->unmarked_space;
+    const struct storage_space *space =
+        stream ? &stream->full_of.space : &job->unmarked_space;
     const struct lighter_error *error =
-        stream ? &stream->parts[0].error : &job->unmarked_error;
+        stream ? &stream->full_error : &job->unmarked_error;
 
-    report->path = !stream || stream->journal_full ? job->jobs->state->path
-                                                   : stream->setup.writer->target;
+    report->path = !stream || stream->full_of.in_journal ? job->jobs->state->path
+                                                         : stream->setup.writer->target;
     report->free_bytes = space->free_bytes;
     say(report, "job '%s' waits for space (%.0f s): %.400s", job->name, report->seconds,
         error->message);

@@ -324,10 +324,10 @@ look_at_space(struct stream *stream, bool is_journals, int r)
              : stream->setup.table ? stream->setup.table->directory_fd
                                    : stream->setup.files->directory_fd;
 
-    stream->journal_full = is_journals;
-    stream->space = storage_space(fd);
+    stream->shortage.in_journal = is_journals;
+    stream->shortage.space = storage_space(fd);
     if (r != -ENOSPC)
-        stream->space.free_bytes = -1;
+        stream->shortage.space.free_bytes = -1;
 }
 
 /* All of the batch is written: the record makes it so. On failure nothing is. */

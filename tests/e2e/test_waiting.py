@@ -186,6 +186,29 @@ def test_a_full_disk_is_told_at_once_with_its_path(start_daemon, disk):  # noqa:
         client.call("end", job=1)
 
 
+def test_it_goes_on_only_where_there_is_space(start_daemon, disk):  # noqa: F811
+    """Each second it is tried again, and that is no end of the wait."""
+    daemon = start_daemon()
+    with daemon.raw(NOTICES) as client:
+        client.open_csv(disk / "t.csv")
+        filler = fill(disk)
+        id = client.post("write", job=1, seq=1, outputs={"x": rows("b")})
+        assert client.notice()["reason"] == "space"
+        for _ in range(30):
+            time.sleep(0.1)
+            assert daemon.ask("show", job="p")["waiting"]["reason"] == "space"
+        client.call("ping")
+        assert not client.notices
+        assert "waits no more" not in daemon.log()
+
+        filler.unlink()
+        client.answer(id)
+        daemons.until(lambda: "waits no more" in daemon.log(), "it goes on")
+        client.call("ping")
+    assert [notice["reason"] for notice in client.notices] == [None]
+    assert daemon.log().count("waits job=") == 1
+
+
 def test_the_last_word_is_that_it_goes_on(start_daemon, tmp_path):
     """Of the wait for the epoch before, too; before the answer that ends it."""
     daemon = start_daemon("--rank-wait", "1000")
