@@ -287,6 +287,60 @@ is_of_table(const char *name, const char *table)
            (strncmp(name, table, stem) == 0 && strstr(name + stem, ".tmp_rank"));
 }
 
+/* The first component of `path` that is not there, and the directory that lacks it.
+ * Return: false: all are there, or it cannot be known.
+ */
+static bool
+find_missing(const char *path, struct own_id *ret_directory,
+             char ret_name[PATH_LEAF_SIZE])
+{
+    int at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), below = at;
+    bool is_missing = false;
+    size_t size;
+
+    for (; at >= 0 && below >= 0; path += size) {
+        path += strspn(path, "/");
+        size = strcspn(path, "/");
+        if (!size || size >= PATH_LEAF_SIZE)
+            break;
+        memcpy(ret_name, path, size);
+        ret_name[size] = '\0';
+        below = openat(at, ret_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (below >= 0) {
+            close(at);
+            at = below;
+        }
+    }
+    if (at >= 0 && below < 0 && errno == ENOENT)
+        is_missing = own_of(at, ret_directory, NULL) == 0;
+    if (at >= 0)
+        close(at);
+    return is_missing;
+}
+
+int
+claims_check_way(struct claims *claims, const char *path, struct lighter_error *err)
+{
+    char name[PATH_LEAF_SIZE];
+    const struct claim *other;
+    struct own_id directory;
+    int r = 0;
+
+    if (!find_missing(path, &directory, name))
+        return 0;
+    pthread_mutex_lock(&claims->lock);
+    TAILQ_FOREACH (other, &claims->list, link)
+        if (r == 0 && is_table(other) && own_same(&other->levels[0], &directory) &&
+            is_of_table(name, other->name))
+            r = lighter_fail(err, LIGHTER_E_STATE,
+                             "'%s' cannot be a directory, or in one: job '%s' (%s) "
+                             "writes the table '%s' at this moment; choose another "
+                             "path, or wait until it is over",
+                             path, other->job_name, other->stage, other->target);
+    pthread_mutex_unlock(&claims->lock);
+    return r;
+}
+
 /* A name that others may have too: where that is to be looked for, and who they are. */
 struct question {
     int fd;              /* a copy of the staging directory of files; or -1 */

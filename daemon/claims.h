@@ -51,6 +51,13 @@ int claims_add(struct claims *claims, const struct claim_of *of, int fd,
                const char *name, struct claim **ret_claim, struct lighter_error *err);
 struct claim *claim_free(struct claim *claim); /* NULL, also of NULL */
 
+/* Before a directory is made for an output: would the first one of `path`
+ * (absolute) that is not there yet take the name of a table, or of its shards?
+ * Return: 0; -EBUSY: it would.
+ */
+int claims_check_way(struct claims *claims, const char *path,
+                     struct lighter_error *err);
+
 /* Files are staged below `staging_fd` from now on; borrowed for the claim's life. */
 void claim_stage(struct claim *claim, int staging_fd);
 

@@ -120,7 +120,7 @@ struct job_output {
     struct lighter_error last_error;
 
     struct manifest committed; /* files: while they are compared with the disk */
-    struct files_shown shown;  /* files: once they are published */
+    struct files_shown shown;  /* once it is published */
     char *warning;             /* for who opens the job, or NULL; owned */
 };
 

@@ -60,7 +60,9 @@ open_output(struct job *job, uint32_t index, struct lighter_error *err)
     if (is_table(output)) {
         output->exists = stat(output->writer.target, &status) == 0;
     } else {
-        r = files_open(&output->files, output->writer.target, &output->exists, err);
+        r = claims_check_way(&job->jobs->claims, output->writer.target, err);
+        if (r == 0)
+            r = files_open(&output->files, output->writer.target, &output->exists, err);
         if (r == 0)
             r = claim(job, index, output->files.directory_fd, NULL,
                       &output->files.claim, err);
@@ -117,8 +119,14 @@ static int
 open_table(struct job *job, uint32_t index, struct lighter_error *err)
 {
     struct job_output *output = &job->outputs[index];
-    int r = prepare_table(job, output, err);
+    char directory[PATH_MAX];
+    int r;
 
+    snprintf(directory, sizeof directory, "%s", output->writer.target);
+    *strrchr(directory, '/') = '\0';
+    r = claims_check_way(&job->jobs->claims, directory, err);
+    if (r == 0)
+        r = prepare_table(job, output, err);
     return r < 0 ? r
                  : claim(job, index, output->table.directory_fd, output->table.name,
                          &output->table.claim, err);
@@ -366,16 +374,25 @@ static int
 show_files(struct job *job, uint32_t index, struct lighter_error *err)
 {
     struct job_output *output = &job->outputs[index];
-    const char *target = output->writer.target;
-    int r = files_publish(&output->files, target, &output->committed, job->id,
-                          &output->shown, err);
 
-    if (r == 0 && output->shown.path)
-        log_warning("published elsewhere job=%s stage=%s path=%s target=%s "
-                    "reason=\"it was renamed while the job ran\"",
-                    LOG_VALUE(job->name), job->stage, LOG_VALUE(output->shown.path),
-                    LOG_VALUE(target));
-    return r;
+    return files_publish(&output->files, output->writer.target, &output->committed,
+                         job->id, &output->shown, err);
+}
+
+static int
+show_table(struct job *job, uint32_t index, struct shard **shards,
+           struct lighter_error *err)
+{
+    struct job_output *output = &job->outputs[index];
+    bool is_new = output->writer.overwrite == OVERWRITE_ERROR;
+    int r = table_publish(&output->table, shards, collect_shards(job, index, shards),
+                          is_new ? RENAME_NOREPLACE : 0, err);
+
+    if (r < 0)
+        return r;
+    free(output->shown.path); /* of an attempt before */
+    return table_tell_where(&output->table, output->writer.target, &output->shown.path,
+                            err);
 }
 
 static int
@@ -383,12 +400,15 @@ show_output(struct job *job, uint32_t index, struct shard **shards,
             struct lighter_error *err)
 {
     struct job_output *output = &job->outputs[index];
+    int r = is_table(output) ? show_table(job, index, shards, err)
+                             : show_files(job, index, err);
 
-    if (!is_table(output))
-        return show_files(job, index, err);
-    return table_publish(
-        &output->table, shards, collect_shards(job, index, shards),
-        output->writer.overwrite == OVERWRITE_ERROR ? RENAME_NOREPLACE : 0, err);
+    if (r == 0 && output->shown.path)
+        log_warning("published elsewhere job=%s stage=%s path=%s target=%s "
+                    "reason=\"it was renamed while the job ran\"",
+                    LOG_VALUE(job->name), job->stage, LOG_VALUE(output->shown.path),
+                    LOG_VALUE(output->writer.target));
+    return r;
 }
 
 /* From here on it can only go forward: what was renamed cannot be taken back. */

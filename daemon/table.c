@@ -2,6 +2,7 @@
 #include "daemon/table.h"
 
 #include "daemon/gzip.h"
+#include "daemon/path.h"
 #include "daemon/storage.h"
 #include "util/error.h"
 
@@ -390,4 +391,25 @@ table_remove_packed(struct table *table, struct lighter_error *err)
     if (r == 0)
         table->packed = (struct shard_mark){0};
     return r;
+}
+
+int
+table_tell_where(const struct table *table, const char *path, char **ret_path,
+                 struct lighter_error *err)
+{
+    struct stat there, shown;
+    char now[PATH_MAX];
+
+    *ret_path = NULL;
+    if (fstatat(table->directory_fd, table->name, &shown, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0; /* somebody has taken it: what was asked for is the best name */
+    if (stat(path, &there) == 0 && there.st_dev == shown.st_dev &&
+        there.st_ino == shown.st_ino)
+        return 0;
+    if (path_of(table->directory_fd, now) < 0)
+        return 0;
+    if (asprintf(ret_path, "%s/%s", strcmp(now, "/") == 0 ? "" : now, table->name) >= 0)
+        return 0;
+    *ret_path = NULL;
+    return fail_nomem(err);
 }

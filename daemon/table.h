@@ -68,6 +68,13 @@ int table_check(const struct table *table, const struct shard *first,
 int table_publish(struct table *table, struct shard *const *shards, uint32_t n_shards,
                   unsigned flags, struct lighter_error *err);
 
+/* Where a published table is, if its directory was renamed while the job ran and `path`
+ * does not lead to it any more; else *ret_path is NULL. Return: 0, and the caller owns
+ * *ret_path; -errno.
+ */
+int table_tell_where(const struct table *table, const char *path, char **ret_path,
+                     struct lighter_error *err);
+
 /* Remove what was made for a compressed table. Return: as shard_remove(). */
 int table_remove_packed(struct table *table, struct lighter_error *err);
 

@@ -148,14 +148,15 @@ def test_a_file_system_that_became_read_only_shows_nothing(daemon, tmp_path):
     try:
         with daemon.raw() as client:
             handle = hand_over(client, disk / "out")
-            subprocess.run(["mount", "-o", "bind", disk, disk], check=True)
-            subprocess.run(["mount", "-o", "remount,bind,ro", disk], check=True)
-            try:
-                hidden = visible(disk / "out")
-            finally:
-                subprocess.run(["umount", "--lazy", disk], check=True)
-            client.call("end", job=handle)
+            subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+            refused = client.refusal("end", job=handle)
+            hidden = visible(disk / "out")
+        assert "Read-only file system" in refused.message
+        assert str(disk / "out") in refused.message
         assert hidden == {}
+        assert daemon.until_state("p", "failed")["unfinished"]
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        daemon.ask("finalize", job="p")
         assert visible(disk / "out") == FILES
     finally:
         unmount()
@@ -318,6 +319,59 @@ def test_a_file_does_not_take_the_name_of_a_table(daemon, tmp_path):
     assert visible(tmp_path / "d") == {"t.csv": b"n\r\nu\r\n", "u.csv": b"1"}
 
 
+def spellings(directory):
+    """Other paths of the table d/t.csv, and how to take away what they need."""
+    (directory / "link").symlink_to("d")
+    (directory / "alias.csv").symlink_to(directory / "d" / "t.csv")
+    (directory / "bound").mkdir()
+    unmount = mount(directory / "bound", "--bind", directory / "d")
+    names = ["link/t.csv", "d/sub/../t.csv", "d//t.csv", "alias.csv", "bound/t.csv"]
+    return [f"{directory}/{name}" for name in names], unmount
+
+
+def test_one_table_has_one_writer_however_its_path_is_spelt(daemon, tmp_path):
+    (tmp_path / "d" / "sub").mkdir(parents=True)
+    table = tmp_path / "d" / "t.csv"
+    others, unmount = spellings(tmp_path)
+    try:
+        with daemon.raw() as one, daemon.raw() as other:
+            for path in others:
+                both = [rawclient.csv_writer(path), rawclient.csv_writer(table)]
+                refused = other.refusal("open", job="q", writers=both)
+                assert "two writers of the job make the" in refused.message
+            one.open_csv(table)
+            for path in others:
+                writers = [rawclient.csv_writer(path)]
+                refused = other.refusal("open", job="q", writers=writers)
+                assert refused.code == "bad_state"
+                assert "is being written by job 'p' (predict)" in refused.message
+            one.call("write", job=1, seq=1, outputs={"x": [1]})
+            one.call("end", job=1)
+    finally:
+        unmount()
+
+    assert table.read_bytes() == b"x\r\n1\r\n"
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv/sub", "t.tmp_rank7.csv"])
+@pytest.mark.parametrize("kind", ["files", "table"])
+def test_no_directory_takes_the_name_of_a_live_table(daemon, tmp_path, name, kind):
+    table, place = tmp_path / "d" / "t.csv", tmp_path / "d" / name
+    files = rawclient.file_writer(place)
+    other_table = rawclient.csv_writer(place / "u.csv")
+    with daemon.raw() as one, daemon.raw() as other:
+        one.open_csv(table)
+        writers = [files if kind == "files" else other_table]
+        refused = other.refusal("open", job="q", writers=writers)
+        one.call("write", job=1, seq=1, outputs={"x": [1]})
+        one.call("end", job=1)
+
+    assert refused.code == "bad_state"
+    assert f"job 'p' (predict) writes the table '{table}'" in refused.message
+    assert table.read_bytes() == b"x\r\n1\r\n"
+    assert os.listdir(table.parent) == ["t.csv"]
+
+
 def test_two_live_jobs_do_not_make_files_of_the_same_names(daemon, tmp_path):
     writers = [rawclient.file_writer(tmp_path / "d")]
     with daemon.raw() as one, daemon.raw() as other:
@@ -394,6 +448,20 @@ def test_a_directory_that_was_renamed_is_answered_with_its_new_path(daemon, targ
     assert ended["paths"] == [str(moved)]
     assert FILES.items() <= visible(moved).items()
     assert not target.exists()
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_a_table_is_answered_with_the_new_path_too(daemon, tmp_path, name):
+    (tmp_path / "old").mkdir()
+    with daemon.raw() as client:
+        client.open_csv(tmp_path / "old" / name)
+        client.call("write", job=1, seq=1, outputs={"x": [1]})
+        (tmp_path / "old").rename(tmp_path / "new")
+        ended = client.call("end", job=1)
+
+    assert ended["paths"] == [str(tmp_path / "new" / name)]
+    assert os.listdir(tmp_path / "new") == [name]
+    assert not (tmp_path / "old").exists()
 
 
 # ---- what is there already ----
