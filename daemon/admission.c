@@ -238,6 +238,8 @@ admit(const struct job *job, struct job_spec *spec, const struct peer *peer,
     r = check_same(job, spec, err);
     if (r < 0)
         return r;
+    if (rank && rank->state == RANK_OPENING && !rank->seat)
+        return ADMIT_LATER; /* who opened it has left: it is lost when it is open */
     if (rank && (rank->state == RANK_OPENING || rank->state == RANK_OPEN))
         return lighter_fail(err, LIGHTER_E_STATE,
                             "rank %u of job '%s' is taken by %s (pid %" PRId64 ")",

@@ -608,6 +608,8 @@ class Connection:
         logger.warning("%s; looking for it for %g s", failure, limit)
         since, pause = monotonic(), PAUSE_MIN_SECONDS
         while True:
+            if self._dial is None:  # another thread has given up meanwhile
+                self._end(failure)
             try:
                 n_sent = self._begin_again()
                 break

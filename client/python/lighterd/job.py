@@ -22,7 +22,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 from . import past, world
 from .address import PathLike
 from .connection import Connection
-from .errors import Error, StateError, from_answer
+from .errors import Error, StateError, from_answer, is_ours
 from .outputs import normalize
 from .progress import Drain, Progress
 from .request import Answer
@@ -345,18 +345,24 @@ class Job:
         params: Dict[str, Any],
         meanwhile: Optional[Callable[[], None]] = None,
     ) -> None:
-        """The job is over once there is an answer, whatever it says."""
+        """The job is over once the caller has its answer, whatever it says.
+
+        A signal's handler may raise between any two lines: who calls again gets the
+        same answer.
+        """
         answer = self._last.setdefault(method, Answer())
         try:
             found = self._connection.leave(
                 *(self._handle, method, params), answer=answer, meanwhile=meanwhile
             )
-            self.paths = found.get("paths", [])
-            for path in filter(None, found.get("before", [])):
-                logger.info("what was there before is kept as %s", path)
-        finally:
-            if answer.both is not None:
+        except Exception as error:
+            if answer.both is not None and is_ours(error):
                 self._handle = None
+            raise
+        self.paths = found.get("paths", [])
+        self._handle = None
+        for path in filter(None, found.get("before", [])):
+            logger.info("what was there before is kept as %s", path)
 
     def _answered(
         self,

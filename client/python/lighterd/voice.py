@@ -75,7 +75,14 @@ def _show(record: logging.LogRecord) -> None:
 
 
 class _Voice(logging.Handler):
-    """Shows what nobody else would."""
+    """Shows what nobody else would.
+
+    It has no lock: an exception of a signal's handler behind `Handler.acquire` would
+    leave it held for good, and other threads would wait for ever. A line is one write.
+    """
+
+    def createLock(self) -> None:
+        self.lock = None
 
     def emit(self, record: logging.LogRecord) -> None:
         if _has_listeners():
