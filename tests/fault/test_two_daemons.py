@@ -107,9 +107,14 @@ class Side:
 
     def discard(self, chance):
         self.forget_client()
-        self.answered = 0  # also where some of it cannot be removed yet
-        with self.daemon.raw() as client:
-            client.call("discard", job="j")
+        answered, self.answered = self.answered, 0
+        try:
+            with self.daemon.raw() as client:
+                client.call("discard", job="j")
+        except rawclient.Refused as refused:
+            if "is live" in refused.message:  # else some of it may be removed already
+                self.answered = answered
+            raise
 
     def leave(self, chance):
         self.forget_client()
