@@ -35,11 +35,12 @@ static inline bool
 filenote_next(const void *bytes, size_t n_bytes, bool heads, size_t *at,
               struct filenote *ret_note)
 {
-    const char *head = (const char *)bytes + *at, *name = head;
     size_t room = n_bytes - *at, length;
+    const char *head, *name;
 
-    if (room <= (heads ? FILENOTE_HEAD : 0))
+    if (room <= (heads ? FILENOTE_HEAD : 0)) /* also where there are no bytes at all */
         return false;
+    head = name = (const char *)bytes + *at;
     *ret_note = (struct filenote){.size = FILENOTE_UNKNOWN_SIZE};
     if (heads) {
         memcpy(&ret_note->size, head, sizeof ret_note->size);

@@ -307,11 +307,12 @@ journal_open(struct journal *journal, int directory, const char *name,
 static const struct on_disk *
 record_at(const uint8_t *bytes, uint64_t size, uint64_t place, uint64_t *ret_end)
 {
-    const struct on_disk *head = (const void *)(bytes + place);
+    const struct on_disk *head;
     uint64_t text_size;
 
-    if (size - place < sizeof *head)
+    if (size - place < sizeof *head) /* also where there are no bytes at all */
         return NULL;
+    head = (const void *)(bytes + place);
     text_size = (uint64_t)head->text_size + PADDING(head->text_size);
     if (size - place - sizeof *head < text_size ||
         checksum_of(head, head + 1, place) != head->checksum)
@@ -324,10 +325,13 @@ record_at(const uint8_t *bytes, uint64_t size, uint64_t place, uint64_t *ret_end
 static bool
 may_begin_at(const uint8_t *bytes, uint64_t size, uint64_t place)
 {
-    const struct on_disk *head = (const void *)(bytes + place);
+    const struct on_disk *head;
 
-    return size - place >= sizeof *head && head->kind > 0 &&
-           head->kind < JOURNAL_KINDS && head->text_size < TEXT_SOUGHT_MAX;
+    if (size - place < sizeof *head)
+        return false;
+    head = (const void *)(bytes + place);
+    return head->kind > 0 && head->kind < JOURNAL_KINDS &&
+           head->text_size < TEXT_SOUGHT_MAX;
 }
 
 static int

@@ -58,7 +58,8 @@ static void
 settle(void)
 {
     for (int n_quiet = 0; n_quiet < 3; n_quiet++) {
-        bool works = served.loop.active_reqs.count > 0;
+        bool works =
+            served.loop.active_reqs.count > 0 || served.jobs.pool.n_outstanding > 0;
 
         uv_run(&served.loop, works ? UV_RUN_ONCE : UV_RUN_NOWAIT);
         if (works)
