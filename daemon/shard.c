@@ -195,8 +195,10 @@ create_claimed(struct shard *shard, const struct table *table, const char *tag,
     r = own_of(shard->fd, &shard->mark.id, err);
     if (r == 0)
         r = claim(shard, err);
-    if (r < 0)
+    if (r < 0) { /* no journal has it: it would stay for good */
+        own_remove(table->directory_fd, shard->mark.name, &shard->mark.id, NULL);
         shard_close(shard);
+    }
     return r;
 }
 
