@@ -135,7 +135,8 @@ struct job {
     char stage[16];
     enum job_state state;
     enum job_state
-        doom; /* what it will end as for certain; JOB_OPEN: still undecided */
+        doom,      /* what it will end as for certain; JOB_OPEN: still undecided */
+        rested_as; /* of one that goes on: what it had ended as */
     char attempt[JOB_ATTEMPT_SIZE]; /* the start of the program that has it */
     char heir[JOB_ATTEMPT_SIZE];    /* ... that takes it over, while it is prepared */
     char *fingerprint;              /* of its first `open`, or NULL; owned */

@@ -273,9 +273,10 @@ job_revive(struct job *job, bool finalizing, struct lighter_error *err)
         return r;
     jobs_take_past(job);
     jobs_add_live(job);
+    job->rested_as = job->state;
     job->state = JOB_PREPARING;
     job->doom = JOB_OPEN;
-    job->error.code = LIGHTER_OK;
+    job->error.code = LIGHTER_OK; /* its text stays: job_settle() */
     job->n_lost = job->n_ended = 0;
     job->is_revived = true;
     job->is_awaited = false;

@@ -217,6 +217,18 @@ is_done(const struct job *job)
            (!job->n_outputs && job->n_ended && STAILQ_EMPTY(&job->parked));
 }
 
+/* It is what it was before somebody tried to open it. */
+static void
+rest_again(struct job *job)
+{
+    bool is_known = job->rested_as == JOB_FAILED || job->rested_as == JOB_ABORTED;
+
+    job->doom = is_known ? job->rested_as : JOB_INTERRUPTED;
+    job->is_awaited = job->was_live;
+    if (job->error.code == LIGHTER_OK && *job->error.message)
+        job->error.code = LIGHTER_E_STATE;
+}
+
 void
 job_settle(struct job *job)
 {
@@ -224,8 +236,10 @@ job_settle(struct job *job)
         return;
     if (job->doom == JOB_OPEN && job->n_ended == 0 && STAILQ_EMPTY(&job->parked) &&
         !job->finalizing) {
-        job->doom = job->is_revived ? JOB_INTERRUPTED : JOB_FAILED;
-        job->is_awaited = job->is_revived && job->was_live;
+        if (job->is_revived)
+            rest_again(job);
+        else
+            job->doom = JOB_FAILED;
         if (job->error.code == LIGHTER_OK)
             lighter_fail(&job->error, LIGHTER_E_STATE, "nobody has opened it");
     }

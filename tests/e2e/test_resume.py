@@ -301,3 +301,21 @@ def test_it_may_be_killed_at_any_moment(socket_dir, tmp_path):
     found = (path for path in (tmp_path / "d").rglob("*") if path.is_file())
     assert {str(p.relative_to(tmp_path / "d")): p.read_text() for p in found} == files
     assert sorted(os.listdir(tmp_path)) == ["d", "p.csv"]
+
+
+def test_a_refused_resume_changes_nothing_of_why_a_job_is_over(start_daemon, tmp_path):
+    daemon = start_daemon()
+    with daemon.raw() as client:
+        client.open_csv(tmp_path / "p.csv", fingerprint="a")
+        client.call("write", job=1, seq=1, outputs={"x": [1]})
+        client.call("abort", job=1, reason="enough")
+    before = daemon.until_state("p", "aborted")
+    assert "enough" in before["error"]
+    with daemon.raw() as client:
+        more = {"fingerprint": "b", "resume": True}
+        with pytest.raises(rawclient.Refused, match="fingerprint"):
+            client.open_csv(tmp_path / "p.csv", **more)
+    after = daemon.until_state("p", "aborted")
+
+    assert after["error"] == before["error"]
+    assert after["unfinished"]
