@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/limits.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -162,7 +163,7 @@ ends_in(const char *name, const char *suffix)
 {
     size_t size = strlen(name), suffix_size = strlen(suffix);
 
-    return size > suffix_size && strcmp(name + size - suffix_size, suffix) == 0;
+    return size > suffix_size && strcasecmp(name + size - suffix_size, suffix) == 0;
 }
 
 int

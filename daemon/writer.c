@@ -99,7 +99,7 @@ check_table_name(const struct writer *writer, struct lighter_error *err)
     size_t size = strlen(path);
     char plain[PATH_MAX];
 
-    if (size > 3 && size < sizeof plain && strcmp(path + size - 3, ".gz") == 0) {
+    if (size > 3 && size < sizeof plain && strcasecmp(path + size - 3, ".gz") == 0) {
         snprintf(plain, sizeof plain, "%.*s", (int)(size - 3), path);
         path = plain;
     }

@@ -288,6 +288,15 @@ def test_a_table_called_gz_is_a_gzip_file(start_daemon, tmp_path, threads):
     assert os.listdir(tmp_path) == ["p.csv.gz"]
 
 
+def test_gz_in_capitals_is_gzip_too(start_daemon, tmp_path):
+    with start_daemon().raw() as client:
+        client.open_csv(tmp_path / "t.csv.GZ")
+        client.call("write", job=1, seq=1, outputs={"x": [1]})
+        client.call("end", job=1)
+    assert gzip.decompress((tmp_path / "t.csv.GZ").read_bytes()) == b"x\r\n1\r\n"
+    assert os.listdir(tmp_path) == ["t.csv.GZ"]
+
+
 def test_pandas_reads_a_compressed_table(start_daemon, tmp_path):
     pandas = pytest.importorskip("pandas")
     daemon = start_daemon()
