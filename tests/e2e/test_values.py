@@ -9,6 +9,7 @@ import enum
 import pathlib
 import random
 import uuid
+import warnings
 
 import judges
 import numpy as np
@@ -276,3 +277,15 @@ def test_what_comes_where_a_tensor_is_expected_is_named(daemon, tmp_path, torch)
         with pytest.raises(TypeError, match=told):
             with lighterd.run(writer, socket=daemon.socket) as out:
                 out.write({"x": value})
+
+
+def test_tensors_that_cannot_be_written_are_told_with_their_key_and_a_cure(tmp_path):
+    torch = pytest.importorskip("torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        coarse = torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.quint8)
+    cases = {"dequantize": coarse, "to_dense": torch.eye(2).to_sparse()}
+    writer = lighterd.file(tmp_path / "o", "v", "tensor")
+    for cure, value in cases.items():
+        with pytest.raises(TypeError, match=rf"key 'v'.*{cure}\(\)"):
+            writer.check({"v": value})

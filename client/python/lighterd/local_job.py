@@ -55,6 +55,9 @@ class NoJob:
         self.paths: List[str] = []
         self._n_batches = 0
 
+    def __repr__(self) -> str:
+        return f"<lighterd job {self.name!r} without a daemon: {self._n_batches} batches>"
+
     def check(self, outputs: Outputs) -> None:
         """There is nobody to ask."""
 

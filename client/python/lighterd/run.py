@@ -97,5 +97,6 @@ def run(
             yield out
             out.end()
         except BaseException as error:
-            out.abort(f"{type(error).__name__}: {error}")
+            text = str(error)
+            out.abort(type(error).__name__ + (f": {text}" if text else ""))
             raise

@@ -154,6 +154,8 @@ def _torch_name(value: Any) -> Optional[str]:
     """The protocol's type of its elements, if it has one. TypeError: there are none."""
     if getattr(value, "is_nested", False):  # torch 1.12's
         return None
+    if value.is_quantized:
+        raise TypeError(f"a tensor of {value.dtype}: hand over its dequantize()")
     if value.is_meta or value.layout is not sys.modules["torch"].strided:
         hint = "it has no elements" if value.is_meta else "hand over its to_dense()"
         raise TypeError(f"a tensor of device {value.device}, {value.layout}: {hint}")

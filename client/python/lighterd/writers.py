@@ -243,8 +243,11 @@ def _count_files(outputs: Outputs, key: str) -> int:
 
 def _check_tensors(key: str, value: Any, encoder: str) -> None:
     """Of what goes to the daemon as a text, it could only say that it got a string."""
-    if tensor.is_tensor(value) and tensor.has_numbers(value):
-        return
+    try:
+        if tensor.is_tensor(value) and tensor.has_numbers(value):
+            return
+    except TypeError as error:
+        raise of_value(error, key, None) from error
     is_one = samples.count(value) is None
     for sample, each in enumerate(samples.split(value)):
         try:
