@@ -230,3 +230,4 @@ class Daemon:
     def kill(self):
         self.process.kill()
         self.process.wait()
+        self._log.close()
