@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 import lighterd
+from lighterd import memory
 from lighterd.job import Job
 from lighterd.launch import connect
 
@@ -169,6 +170,25 @@ def test_after_an_exception_at_any_line_all_is_right(daemon, tmp_path, chance, k
             shutil.rmtree(tmp_path / "t")
     assert connection.n_lives == 0
     connection.close()
+
+
+def test_an_exception_while_memory_is_shared_is_no_end(daemon, tmp_path, chance):
+    """Its descriptor is not closed while it is still to be sent."""
+    writer = lighterd.file(tmp_path / "t", "t", "tensor", "id")
+    batches = [{"id": [str(i)], "t": [np.full(LARGE, i, np.uint8)]} for i in range(2)]
+    with Interrupter(chance) as interrupter:
+        while interrupter.n_interrupts < N_INTERRUPTS:
+            connection = connect(daemon.socket)
+            job = Job(connection, [writer], name="shared")
+            interrupter.call("share", job.write, batches[0])
+            n_before = job.progress().handed_over
+            job.write(batches[1])
+            job.end()
+            assert len(os.listdir(tmp_path / "t")) == n_before + 1
+            assert connection._memory is not None
+            connection.close()
+            memory._forget()  # what is kept needs no sharing's time
+            shutil.rmtree(tmp_path / "t")
 
 
 def test_what_was_refused_is_told_whatever_is_interrupted(daemon, tmp_path, chance):

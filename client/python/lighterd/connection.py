@@ -24,6 +24,7 @@ be done twice, or is one store. `requests[id] = ...` is where a request is hande
 from __future__ import annotations
 
 import logging
+import math
 import os
 import select
 import socket
@@ -96,6 +97,7 @@ class Connection:
         connected: socket.socket,
         dial: Optional[Callable[[], socket.socket]] = None,
     ) -> None:
+        # CPython finds each of 30 attributes fast, and of more, none: 1 us a batch.
         self._lock = threading.RLock()
         self._channel = Channel(connected)
         self._peer = owner.uid_of(connected)
@@ -118,9 +120,9 @@ class Connection:
         self._max_frame_bytes = self._max_client_bytes = 0xFFFFFFFF
         self._max_objects = MAX_OBJECTS
         self._memory: Optional[Memory] = None
+        self._offered: Optional[Tuple[Memory, Answer]] = None  # what is to be `_memory`
         self._memory_room = 0  # for the tensors of one batch; 0: there is no memory
         self._opened = self._next_poll = monotonic()
-        self._has_warned = False
         self.blocked_seconds = 0.0  # that `post` has waited for room
         _all.add(self)
         self._begin()
@@ -263,8 +265,6 @@ class Connection:
         with self._lock:
             self._check()
             id = self._last_id = self._last_id % 0xFFFFFFFF + 1  # 0: protocol errors
-        if self._is_restoring:
-            handle = OF_THE_WAY_BACK
         places = Places(self._memory_room, self._max_frame_bytes)
         frame = pack_request(id, method, params, outputs, places)
         check_size(len(frame) - 4, self._max_frame_bytes)
@@ -291,7 +291,9 @@ class Connection:
         """False where there is no room yet."""
         with self._lock:
             self._check()
-            if request.seq and request.handle not in self._jobs:
+            if self._is_restoring:  # so it is this thread that does
+                request = request._replace(handle=OF_THE_WAY_BACK)
+            elif request.seq and request.handle not in self._jobs:
                 raise StateError("the job is over")
             if not self._has_room(request.size):
                 return False
@@ -325,10 +327,13 @@ class Connection:
 
         To look costs a third of a small batch, after a model's work.
         """
+        now = monotonic()
+        is_time = now >= self._next_poll or len(self._requests) >= POLL_REQUESTS
+        if not is_time and not self._is_torn and self._failure is None:
+            return  # seen without the lock, as most of the time: it is not for nothing
         with self._lock:
             self._check()
-            now = monotonic()
-            if now >= self._next_poll or len(self._requests) >= POLL_REQUESTS:
+            if is_time:
                 self._next_poll = now + POLL_SECONDS
                 self._receive()
 
@@ -369,16 +374,18 @@ class Connection:
         if os.getpid() == self._pid:
             self._failure = self._failure or ConnectionError("the connection is closed")
             self._channel.close()
-            memory, self._memory = self._memory, None
-            if memory is not None:
+            memory = self._memory or (self._offered and self._offered[0])
+            self._memory = self._offered = None
+            if memory:
                 leave(memory)
 
     def leave_to_parent(self) -> None:
         """In a child of a fork: a peer that lives is one that may come back."""
         self._failure = StateError(f"this connection belongs to process {self._pid}")
         self._channel.leave_to_parent()
-        if self._memory is not None:
-            self._memory.abandon()
+        memory = self._memory or (self._offered and self._offered[0])
+        if memory:
+            memory.abandon()
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -409,12 +416,11 @@ class Connection:
         self.blocked_seconds += now - since
         elapsed = now - self._opened
         if (
-            self._has_warned
-            or self.blocked_seconds < SLOW_SECONDS
+            self.blocked_seconds < SLOW_SECONDS
             or self.blocked_seconds < SLOW_PART * elapsed
         ):
             return
-        self._has_warned = True
+        self._opened = -math.inf  # once is enough
         logger.warning(
             "lighterd writes more slowly than this process predicts: %.1f of %.1f "
             "seconds went by waiting for it, with %.0f MB on their way",
@@ -428,11 +434,10 @@ class Connection:
         with self._lock:
             if self._memory is None and self._memory_room:
                 try:
-                    self._memory = self._share(obtain(size, self._memory_room))
-                    self._memory_room = self._memory.size
+                    self._share(size)
                 except Exception as error:
                     self._do_without_memory(error)
-            return self._memory is not None and self._memory_room > 0
+            return self._memory is not None and size <= self._memory_room
 
     def _take_slot(self, size: int) -> Optional[Slot]:
         assert self._memory is not None
@@ -450,16 +455,35 @@ class Connection:
         logger.warning("tensors go through lighterd's socket, slower: %s", error)
         self._memory_room = 0
 
-    def _share(self, memory: Memory) -> Memory:
+    def _share(self, size: int) -> None:
+        """Whom a signal's handler has interrupted goes on with the same memory: its
+        descriptor may be on its way.
+        """
+        if self._offered is None:
+            self._offered = obtain(size, self._memory_room), Answer()
+        memory, answer = self._offered
         try:
-            self._announce(memory)
-        except BaseException:
-            memory.close()
+            if not self._has_heard_of(answer):
+                self._announce(memory, answer)
+            self._result(answer)
+        except Exception as error:
+            if is_ours(error) and self._offered is not None:
+                self._offered = None
+                memory.close()
             raise
-        return memory
+        self._take_offered()
 
-    def _announce(self, memory: Memory) -> None:
-        self.call("memory", {"size": memory.size}, descriptor=memory.descriptor)
+    def _take_offered(self) -> None:
+        """The memory is ours once the daemon has agreed."""
+        if self._memory is None and self._offered is not None:
+            memory, answer = self._offered
+            if answer.both is not None and answer.both[0] is None:
+                self._memory_room = memory.size
+                self._memory = memory
+
+    def _announce(self, memory: Memory, answer: Answer) -> None:
+        params = {"size": memory.size}
+        self.post("memory", params, on_answer=answer, descriptor=memory.descriptor)
 
     # ---- sections ----
 
@@ -652,9 +676,12 @@ class Connection:
         self._recount()
         unanswered = list(self._requests)
         self._greet()
+        self._take_offered()
         if self._memory is not None:
             self._memory_room = self._memory.size
-            self._announce(self._memory)
+            answer = Answer()
+            self._announce(self._memory, answer)
+            self._result(answer)
         for handle, job in self._jobs.items():
             self._open_again(handle, job)
         self.n_lives += 1
